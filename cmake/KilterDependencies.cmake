@@ -1,0 +1,40 @@
+# Everything Kilter links that it does not own. docs/dependencies.md says why.
+find_package(tl-expected REQUIRED)
+find_package(fmt REQUIRED)
+find_package(simdjson REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(ZLIB REQUIRED)
+find_package(hwy REQUIRED)
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(URING REQUIRED IMPORTED_TARGET liburing)
+pkg_check_modules(DEFLATE REQUIRED IMPORTED_TARGET libdeflate)
+add_library(kilter_uring ALIAS PkgConfig::URING)
+add_library(kilter_deflate ALIAS PkgConfig::DEFLATE)
+
+if(KILTER_TESTS)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+  enable_testing()
+endif()
+
+# BLAKE3: Debian ships the upstream C sources inside the Rust crate's package.
+file(GLOB KILTER_BLAKE3_DIR /usr/share/cargo/registry/blake3-*/c)
+if(NOT KILTER_BLAKE3_DIR)
+  message(FATAL_ERROR "BLAKE3's C sources are missing: run scripts/setup (package librust-blake3-dev)")
+endif()
+list(GET KILTER_BLAKE3_DIR 0 KILTER_BLAKE3_DIR)
+add_library(kilter_blake3 STATIC
+  "${KILTER_BLAKE3_DIR}/blake3.c" "${KILTER_BLAKE3_DIR}/blake3_dispatch.c"
+  "${KILTER_BLAKE3_DIR}/blake3_portable.c")
+target_include_directories(kilter_blake3 SYSTEM PUBLIC "$<BUILD_INTERFACE:${KILTER_BLAKE3_DIR}>")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  enable_language(ASM)
+  target_sources(kilter_blake3 PRIVATE
+    "${KILTER_BLAKE3_DIR}/blake3_sse2_x86-64_unix.S" "${KILTER_BLAKE3_DIR}/blake3_sse41_x86-64_unix.S"
+    "${KILTER_BLAKE3_DIR}/blake3_avx2_x86-64_unix.S" "${KILTER_BLAKE3_DIR}/blake3_avx512_x86-64_unix.S")
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+  target_sources(kilter_blake3 PRIVATE "${KILTER_BLAKE3_DIR}/blake3_neon.c")
+endif()

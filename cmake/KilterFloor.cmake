@@ -1,0 +1,46 @@
+# kilter_floor(NAME LINKS ... PRIVATE_LINKS ...)
+#
+# A floor is the folder src/NAME: every .cc in it becomes the library
+# kilter_NAME, every *_test.cc the program NAME_test. Private links are the
+# libraries only its .cc files see. What a floor does not link, it cannot use.
+include(CheckCXXCompilerFlag)
+
+set(KILTER_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion
+    -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align -Wimplicit-fallthrough -Werror)
+
+add_library(kilter_options INTERFACE)
+target_compile_options(kilter_options INTERFACE ${KILTER_WARNINGS})
+target_include_directories(kilter_options INTERFACE
+  "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/src")
+target_compile_definitions(kilter_options INTERFACE KILTER_VERSION="${PROJECT_VERSION}")
+
+set_property(GLOBAL PROPERTY KILTER_FLOORS "")
+
+function(kilter_floor NAME)
+  cmake_parse_arguments(ARG "" "" "LINKS;PRIVATE_LINKS" ${ARGN})
+  file(GLOB_RECURSE SOURCES CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/${NAME}/*.cc")
+  set(TESTS ${SOURCES})
+  list(FILTER SOURCES EXCLUDE REGEX "_test\\.cc$")
+  list(FILTER TESTS INCLUDE REGEX "_test\\.cc$")
+  set_property(GLOBAL APPEND PROPERTY KILTER_FLOORS kilter_${NAME})
+
+  if(SOURCES)
+    add_library(kilter_${NAME} STATIC ${SOURCES})
+    target_link_libraries(kilter_${NAME}
+      PUBLIC ${ARG_LINKS}
+      PRIVATE ${ARG_PRIVATE_LINKS} $<BUILD_INTERFACE:kilter_options>)
+  else()
+    add_library(kilter_${NAME} INTERFACE)
+    target_link_libraries(kilter_${NAME} INTERFACE ${ARG_LINKS})
+  endif()
+
+  if(KILTER_TESTS AND TESTS)
+    add_executable(${NAME}_test ${TESTS})
+    target_link_libraries(${NAME}_test PRIVATE
+      kilter_${NAME} ${ARG_PRIVATE_LINKS} kilter_options GTest::gtest_main GTest::gmock)
+    target_compile_definitions(${NAME}_test PRIVATE
+      KILTER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+    gtest_discover_tests(${NAME}_test DISCOVERY_TIMEOUT 60
+      PROPERTIES LABELS ${NAME} TIMEOUT 600)
+  endif()
+endfunction()
