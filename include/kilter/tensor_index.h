@@ -1,0 +1,72 @@
+// What tensors a checkpoint holds and where their bytes lie. Owned by the floor `flow`.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kilter/dtype.h"
+#include "kilter/error.h"
+
+namespace kilter {
+
+/// One file of a checkpoint's tree.
+struct FileEntry {
+  std::string path;  ///< relative to the checkpoint's root, '/' between parts
+  std::uint64_t bytes = 0;
+};
+
+enum class StorageCoding : std::uint8_t { kRaw, kDeflate };
+
+/// A run of bytes in one file that tensors are views of.
+struct StorageInfo {
+  std::uint32_t file = 0;          ///< index in TensorIndex::files
+  std::uint64_t offset_bytes = 0;  ///< of the first stored byte, from the start of the file
+  std::uint64_t stored_bytes = 0;  ///< in the file
+  std::uint64_t bytes = 0;         ///< after decoding; equals stored_bytes for kRaw
+  StorageCoding coding = StorageCoding::kRaw;
+  bool big_endian = false;
+  std::optional<std::uint32_t> crc32;  ///< of the decoded bytes, where the container states it
+  std::string name;                    ///< as the container names it: "archive/data/0"
+  std::string device;                  ///< "cpu", "cuda:0", … where the file states it
+};
+
+/// One tensor: a strided view into a storage.
+struct TensorInfo {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<std::int64_t> shape;  ///< logical elements; empty for a scalar
+  std::vector<std::int64_t>
+      strides;                ///< elements, one for each dimension; may be 0 or negative-free
+  std::uint32_t storage = 0;  ///< index in TensorIndex::storages
+  std::uint64_t offset_elements = 0;  ///< of the first element in its storage
+  bool requires_grad = false;
+  bool conjugate = false;  ///< values are the conjugates of the stored ones
+  bool negative = false;   ///< values are the negatives of the stored ones
+  bool parameter = false;  ///< torch.nn.Parameter
+
+  std::uint64_t element_count() const;  ///< product of shape; readers checked that it fits
+  std::uint64_t bytes() const;          ///< contiguous size; sub-byte dtypes round up
+  bool contiguous() const;              ///< C order without gaps (dimensions of 1 are free)
+};
+
+/// Files, storages, tensors. Tensor order is the file's own order.
+struct TensorIndex {
+  std::vector<FileEntry> files;
+  std::vector<StorageInfo> storages;
+  std::vector<TensorInfo> tensors;
+
+  /// Position of the tensor of that name; nullopt if none.
+  std::optional<std::size_t> find(std::string_view name) const;
+  /// Checks every view against its storage and every storage against its file, in checked
+  /// arithmetic. Readers call it last: nothing that failed it is ever read.
+  /// Errors: kMalformed with tensor, offset, expected, found.
+  Status validate() const;
+};
+
+/// C-order strides (elements) of `shape`.
+std::vector<std::int64_t> contiguous_strides(const std::vector<std::int64_t>& shape);
+
+}  // namespace kilter

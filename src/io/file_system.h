@@ -1,0 +1,89 @@
+// Files as Kilter sees them. Three kinds of file system share this interface and one conformance
+// suite: the real one, one in memory, and one that injects faults into another.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kilter/error.h"
+
+#include "base/byte_reader.h"
+
+namespace kilter::io {
+
+enum class FileKind : std::uint8_t { kFile, kFolder, kSymlink, kOther };
+
+struct FileStat {
+  FileKind kind = FileKind::kFile;
+  std::uint64_t bytes = 0;
+  std::uint64_t allocated_bytes = 0;  ///< on disk; less than `bytes` for sparse files
+};
+
+struct FolderEntry {
+  std::string name;  ///< one path part
+  FileStat stat;     ///< of the entry itself: symlinks are not followed
+};
+
+/// A file open for reading. All calls may come from several threads.
+class ReadFile {
+ public:
+  virtual ~ReadFile() = default;
+  virtual const std::string& path() const = 0;
+  virtual std::uint64_t bytes() const = 0;  ///< when it was opened
+  /// Fills `out` from `offset_bytes`. Errors: kOutOfRange past the end as opened; kIo, also when
+  /// the file became shorter meanwhile.
+  virtual Status read_at(std::uint64_t offset_bytes, std::span<std::byte> out) const = 0;
+  /// Descriptors for IoQueue; -1 where there is none. `direct_fd` is open with O_DIRECT, or -1.
+  virtual int fd() const { return -1; }
+  virtual int direct_fd() const { return -1; }
+};
+
+/// A file being written. Calls for disjoint ranges may come from several threads.
+class WriteFile {
+ public:
+  virtual ~WriteFile() = default;
+  virtual const std::string& path() const = 0;
+  virtual Status write_at(std::uint64_t offset_bytes, Bytes bytes) = 0;
+  /// Reserves room for `total_bytes` where the file system can. kNoSpace if there is not enough.
+  virtual Status reserve(std::uint64_t total_bytes) = 0;
+  virtual Status truncate(std::uint64_t total_bytes) = 0;
+  virtual Status sync() = 0;  ///< data and size are durable afterwards
+  virtual int fd() const { return -1; }
+  virtual int direct_fd() const { return -1; }
+};
+
+enum class Replace : std::uint8_t { kRefuse, kAllow };
+
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  /// Follows symlinks, as open(2) does. Errors: kNotFound, kPermission, kIo,
+  /// kInvalidArgument for a folder.
+  virtual Result<std::unique_ptr<ReadFile>> open_read(const std::string& path) = 0;
+  /// Creates a new file; kAlreadyExists if the name is taken.
+  virtual Result<std::unique_ptr<WriteFile>> create(const std::string& path) = 0;
+  virtual Result<FileStat> stat(const std::string& path, bool follow_symlinks = true) = 0;
+  virtual Result<std::vector<FolderEntry>> list(const std::string& path) = 0;  ///< sorted by name
+  virtual Status make_folder(const std::string& path) = 0;
+  virtual Status remove(const std::string& path) = 0;  ///< a file or an empty folder
+  /// Atomic. With kRefuse an existing target is kAlreadyExists; kAllow replaces a file, or swaps
+  /// and then removes a folder.
+  virtual Status rename(const std::string& from, const std::string& to, Replace replace) = 0;
+  virtual Status sync_folder(const std::string& path) = 0;
+  virtual Result<std::uint64_t> free_bytes(const std::string& path) = 0;
+};
+
+/// The real file system. One object for the process.
+FileSystem& real_file_system();
+
+/// Whole small file into memory; kLimitExceeded above `bytes_max`.
+Result<std::string> read_text(FileSystem& files, const std::string& path, std::uint64_t bytes_max);
+
+/// Removes a folder and all below it without following symlinks.
+Status remove_tree(FileSystem& files, const std::string& path);
+
+}  // namespace kilter::io
