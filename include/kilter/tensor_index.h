@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,7 +19,12 @@ struct FileEntry {
   std::uint64_t bytes = 0;
 };
 
-enum class StorageCoding : std::uint8_t { kRaw, kDeflate };
+enum class StorageCoding : std::uint8_t {
+  kRaw,
+  kDeflate,
+  kInline,  ///< in `inline_bytes`: data that lies re-encoded inside a header, such as numpy in a
+            ///< pickle
+};
 
 /// A run of bytes in one file that tensors are views of.
 struct StorageInfo {
