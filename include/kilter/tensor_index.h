@@ -35,8 +35,10 @@ struct StorageInfo {
   StorageCoding coding = StorageCoding::kRaw;
   bool big_endian = false;
   std::optional<std::uint32_t> crc32;  ///< of the decoded bytes, where the container states it
-  std::string name;                    ///< as the container names it: "archive/data/0"
-  std::string device;                  ///< "cpu", "cuda:0", … where the file states it
+  /// For kInline only.
+  std::shared_ptr<const std::vector<std::byte>> inline_bytes;
+  std::string name;    ///< as the container names it: "archive/data/0"
+  std::string device;  ///< "cpu", "cuda:0", … where the file states it
 };
 
 /// One tensor: a strided view into a storage.
