@@ -40,7 +40,7 @@ function(kilter_floor NAME)
       kilter_${NAME} ${ARG_PRIVATE_LINKS} kilter_options GTest::gtest_main GTest::gmock)
     target_compile_definitions(${NAME}_test PRIVATE
       KILTER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-    gtest_discover_tests(${NAME}_test DISCOVERY_TIMEOUT 60
+    gtest_discover_tests(${NAME}_test DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
       PROPERTIES LABELS ${NAME} TIMEOUT 600)
   endif()
 endfunction()

@@ -1,0 +1,70 @@
+# The two commands to know: `make demo` and `make test`. `make` lists the rest.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+FUZZ_SECONDS ?= 60
+RELEASE := build/release
+JOBS := $(shell nproc)
+CXX_SOURCES = $(shell find src include apps fuzz bench examples tests -name '*.h' -o -name '*.cc')
+
+.PHONY: help
+help:  ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: setup
+setup:  ## Install what is missing from Debian (root or sudo)
+	@scripts/setup
+
+$(RELEASE)/build.ninja: CMakeLists.txt CMakePresets.json
+	cmake --preset release
+
+.PHONY: build
+build: setup $(RELEASE)/build.ninja  ## Build everything, optimized
+	cmake --build --preset release
+
+.PHONY: demo
+demo: setup $(RELEASE)/build.ninja  ## Build the program and walk through real files
+	cmake --build --preset release --target kilter
+	scripts/demo
+
+.PHONY: test
+test:  ## All tests: C++ (ctest), the program and the oracles (pytest), fuzz corpora
+	@scripts/setup --python
+	@$(MAKE) --no-print-directory build
+	ctest --preset release -j $(JOBS) --no-tests=error
+	.venv/bin/python -m pytest tests
+
+.PHONY: bench
+bench:  ## Measure against the alternatives
+	@scripts/setup --python
+	@$(MAKE) --no-print-directory build
+	scripts/bench
+
+.PHONY: fuzz
+fuzz:  ## Fuzz every parser for FUZZ_SECONDS (default 60) each
+	@scripts/setup --fuzz
+	scripts/fuzz all $(FUZZ_SECONDS)
+
+.PHONY: format
+format:  ## Format the C++ sources in place
+	@scripts/setup --lint
+	clang-format-19 -i $(CXX_SOURCES)
+
+.PHONY: lint
+lint:  ## Check formatting, then run clang-tidy
+	@scripts/setup --lint
+	clang-format-19 --dry-run --Werror $(CXX_SOURCES)
+	scripts/lint
+
+.PHONY: install
+install: setup  ## Install program, library and CMake package to PREFIX (DESTDIR honoured)
+	cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX)
+	cmake --build --preset release --target kilter kilter_library
+	DESTDIR=$(DESTDIR) cmake --install $(RELEASE) --prefix $(PREFIX)
+
+.PHONY: clean
+clean:  ## Remove what was built; the Python environment stays
+	rm -rf build
