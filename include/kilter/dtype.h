@@ -1,6 +1,7 @@
 // Element types. Owned by the floor `tensor`.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -54,7 +55,15 @@ enum class DType : std::uint8_t {
   kI6,
   kI7,  ///< torch.intN shells (one byte an element)
   kV2,  ///< numpy void of 2 bytes: bf16 as numpy saves it
+  kBits8,
+  kBits16,
+  kBits1x8,
+  kBits2x4,
+  kBits4x2,  ///< torch.bitsN shells: bytes (bits16: pairs) without meaning as numbers
+  kBC32,     ///< complex of bf16 (torch.bcomplex32)
 };
+
+inline constexpr std::size_t kDTypeCount = static_cast<std::size_t>(DType::kBC32) + 1;
 
 enum class DTypeKind : std::uint8_t { kBool, kInteger, kFloat, kComplex, kQuantized, kVoid };
 
@@ -71,6 +80,7 @@ struct DTypeRow {
   DTypeKind kind;
 };
 
+/// One row for each DType, in the enumerators' order.
 std::span<const DTypeRow> dtype_table();
 const DTypeRow& dtype_row(DType dtype);
 inline std::string_view dtype_name(DType dtype) { return dtype_row(dtype).name; }
@@ -78,7 +88,10 @@ inline std::string_view dtype_name(DType dtype) { return dtype_row(dtype).name; 
 /// By each naming; nullopt if unknown.
 std::optional<DType> dtype_from_name(std::string_view name);
 std::optional<DType> dtype_from_safetensors(std::string_view name);
-std::optional<DType> dtype_from_torch(std::string_view name);          ///< "bfloat16"
+/// "bfloat16"; also torch's second names ("half", "cfloat"). Where torch's shape counts bytes that
+/// hold two elements (float4_e2m1fn_x2), the reader doubles the last dimension: ours counts
+/// logical elements.
+std::optional<DType> dtype_from_torch(std::string_view name);
 std::optional<DType> dtype_from_torch_storage(std::string_view name);  ///< "BFloat16Storage"
 
 }  // namespace kilter

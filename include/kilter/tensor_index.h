@@ -47,8 +47,8 @@ struct TensorInfo {
   DType dtype = DType::kF32;
   std::vector<std::int64_t> shape;  ///< logical elements; empty for a scalar
   std::vector<std::int64_t>
-      strides;                ///< elements, one for each dimension; may be 0 or negative-free
-  std::uint32_t storage = 0;  ///< index in TensorIndex::storages
+      strides;  ///< elements, one for each dimension; 0 for a broadcast one, never negative
+  std::uint32_t storage = 0;          ///< index in TensorIndex::storages
   std::uint64_t offset_elements = 0;  ///< of the first element in its storage
   bool requires_grad = false;
   bool conjugate = false;  ///< values are the conjugates of the stored ones
