@@ -48,7 +48,9 @@ class WriteFile {
   virtual ~WriteFile() = default;
   virtual const std::string& path() const = 0;
   virtual Status write_at(std::uint64_t offset_bytes, Bytes bytes) = 0;
-  /// Reserves room for `total_bytes` where the file system can. kNoSpace if there is not enough.
+  /// Reserves room for `total_bytes` where the file system can, and makes the file at least that
+  /// long (writes that do not move its end run in parallel): truncate() to the true size if fewer
+  /// bytes come. kNoSpace if there is not enough.
   virtual Status reserve(std::uint64_t total_bytes) = 0;
   virtual Status truncate(std::uint64_t total_bytes) = 0;
   virtual Status sync() = 0;  ///< data and size are durable afterwards
@@ -75,6 +77,14 @@ class FileSystem {
   virtual Status rename(const std::string& from, const std::string& to, Replace replace) = 0;
   virtual Status sync_folder(const std::string& path) = 0;
   virtual Result<std::uint64_t> free_bytes(const std::string& path) = 0;
+
+  /// Swaps two existing names atomically; nothing is removed. kUnsupported where the file system
+  /// cannot.
+  virtual Status exchange(const std::string& a, const std::string& b);
+  /// What open_beneath() in safe_path.h calls once the name is checked. This one refuses every
+  /// symlink below the root; the real and the memory file system follow those that stay inside.
+  virtual Result<std::unique_ptr<ReadFile>> open_read_beneath(const std::string& root,
+                                                              const std::string& name);
 };
 
 /// The real file system. One object for the process.
@@ -83,7 +93,15 @@ FileSystem& real_file_system();
 /// Whole small file into memory; kLimitExceeded above `bytes_max`.
 Result<std::string> read_text(FileSystem& files, const std::string& path, std::uint64_t bytes_max);
 
-/// Removes a folder and all below it without following symlinks.
+/// Removes a folder and all below it (or a single file) without following symlinks. Goes on after
+/// an error and returns the first.
 Status remove_tree(FileSystem& files, const std::string& path);
+
+/// "folder/name"; `name` alone if `folder` is empty.
+std::string join_path(std::string_view folder, std::string_view name);
+/// What stands before the last part: "" for "x", "/" for "/x". Trailing slashes do not count.
+std::string parent_path(std::string_view path);
+/// The last part: "x" for "a/x" and "a/x/".
+std::string last_part(std::string_view path);
 
 }  // namespace kilter::io

@@ -8,11 +8,18 @@
 
 namespace kilter::io {
 
-/// Collects the files of one output under a temporary name beside the target, then makes them
-/// appear. Destruction without commit() removes what was written.
+/// Collects the files of one output under a temporary name beside the target
+/// (".NAME.kilter-PID-RANDOM.tmp"), then makes them appear. Destruction without commit() removes
+/// what was written.
 ///
 /// Two shapes: a folder (every file inside it appears by one rename), or single files in one
-/// existing folder (each renamed in the order added, the main file last).
+/// existing folder (each renamed in the order added, the main file last; the ones before it are
+/// durable first).
+///
+/// With Replace::kAllow an old output is swapped out atomically and removed once the new one is
+/// durable: a file takes a file's place, a folder a folder's, never one the other's. Where the
+/// file system cannot swap, it is replaced by FileSystem::rename(), and an error of the last
+/// folder sync comes too late to bring it back.
 class Publication {
  public:
   /// Target folder `path`; `create` refuses at once if it exists and `replace` is kRefuse.
@@ -23,10 +30,11 @@ class Publication {
                                                      Replace replace);
   virtual ~Publication() = default;
   /// Creates one file of the output; `name` is relative, checked, and may have parts (folders are
-  /// made as needed). The pointer stays owned by the publication.
+  /// made as needed). The pointer stays owned by the publication and is valid until commit().
+  /// Errors: kUnsafe for the name; kAlreadyExists; kInvalidArgument where a folder has the name.
   virtual Result<WriteFile*> add(const std::string& name) = 0;
   /// Syncs every file, renames, syncs the folder. After an error nothing of the new output stays
-  /// and the old state is as before.
+  /// and the old state is as before. Call it once.
   virtual Status commit() = 0;
 };
 
