@@ -1,0 +1,54 @@
+#include <algorithm>
+#include <array>
+
+#include "base/text.h"
+#include "cli/command.h"
+
+namespace kilter::cli {
+
+namespace {
+
+constexpr std::array<const CommandSpec*, 7> kCommands = {
+    &kInspectCommand,     &kScanCommand, &kVerifyCommand,  &kConvertCommand,
+    &kCompletionsCommand, &kHelpCommand, &kGenerateCommand};
+
+constexpr std::array<OptionSpec, 4> kCommonOptions = {{
+    {"--json", ValueKind::kFlag, "", "Print one JSON object on standard output, errors included"},
+    {"-q,--quiet", ValueKind::kFlag, "", "No progress; only results and errors"},
+    {"--color", ValueKind::kChoice, "WHEN", "auto (terminals only, NO_COLOR respected), always, never",
+     false, "auto always never"},
+    {"-h,--help", ValueKind::kFlag, "", "Print this help"},
+}};
+
+}  // namespace
+
+std::span<const CommandSpec* const> command_table() { return kCommands; }
+std::span<const OptionSpec> common_options() { return kCommonOptions; }
+
+const CommandSpec* find_command(std::string_view name) {
+  const auto found = std::find_if(kCommands.begin(), kCommands.end(),
+                                  [&](const CommandSpec* spec) { return spec->name == name; });
+  return found == kCommands.end() ? nullptr : *found;
+}
+
+std::string Arguments::text(std::string_view name, std::string_view otherwise) const {
+  const auto found = values.find(name);
+  if (found == values.end() || found->second.empty()) return std::string(otherwise);
+  return found->second.back();
+}
+
+std::vector<std::string> Arguments::all(std::string_view name) const {
+  const auto found = values.find(name);
+  return found == values.end() ? std::vector<std::string>{} : found->second;
+}
+
+std::uint64_t Arguments::bytes(std::string_view name, std::uint64_t otherwise) const {
+  std::uint64_t value = 0;
+  return has(name) && parse_bytes(text(name), &value) ? value : otherwise;
+}
+
+unsigned Arguments::count(std::string_view name, unsigned otherwise) const {
+  return has(name) ? static_cast<unsigned>(std::stoul(text(name))) : otherwise;
+}
+
+}  // namespace kilter::cli
