@@ -43,4 +43,6 @@ install(FILES "${PROJECT_BINARY_DIR}/kilterConfig.cmake"
 if(TARGET kilter)
   install(TARGETS kilter RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 endif()
+# The program writes these beside itself when it is built (apps/cli).
+install(DIRECTORY "${PROJECT_BINARY_DIR}/share/" DESTINATION "${CMAKE_INSTALL_DATADIR}" OPTIONAL)
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")

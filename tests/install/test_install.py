@@ -1,0 +1,79 @@
+"""An installed Kilter serves a consumer's CMake project."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+
+import pytest
+
+
+def run(*arguments):
+    completed = subprocess.run([str(a) for a in arguments], capture_output=True, text=True,
+                               check=False, timeout=600)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    return completed.stdout
+
+
+@pytest.fixture(scope="module")
+def prefix(tmp_path_factory, build_folder):
+    folder = tmp_path_factory.mktemp("prefix")
+    run("cmake", "--install", build_folder, "--prefix", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def read_tensor(tmp_path_factory, prefix, repository):
+    """The example, built outside the repository so that only the prefix can serve it."""
+    project = tmp_path_factory.mktemp("consumer")
+    shutil.copytree(repository / "examples", project / "source")
+    run("cmake", "-G", "Ninja", "-S", project / "source", "-B", project / "build",
+        f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_BUILD_TYPE=Release")
+    run("cmake", "--build", project / "build")
+    return project / "build" / "read_tensor"
+
+
+@pytest.fixture
+def model(tmp_path):
+    header = json.dumps({"w": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(range(24)))
+    return path
+
+
+def test_example_reads_one_tensor(read_tensor, model):
+    assert run(read_tensor, model, "w") == "w: 24 bytes\n"
+
+
+def test_example_reports_a_missing_tensor(read_tensor, model):
+    completed = subprocess.run([read_tensor, model, "nowhere"], capture_output=True, text=True,
+                               check=False)
+    assert completed.returncode == 1
+    assert "nowhere" in completed.stdout
+    assert "model.safetensors" in completed.stdout
+
+
+def test_installed_headers_name_nothing_private(prefix):
+    headers = list((prefix / "include" / "kilter").glob("*.h"))
+    assert headers
+    for header in headers:
+        for line in header.read_text().splitlines():
+            if line.startswith('#include "'):
+                assert line.startswith('#include "kilter/'), f"{header.name}: {line}"
+
+
+def test_installed_headers_compile_alone(prefix, tmp_path):
+    for header in sorted((prefix / "include" / "kilter").glob("*.h")):
+        source = tmp_path / "one.cc"
+        source.write_text(f"#include <kilter/{header.name}>\n")
+        run(os.environ.get("CXX", "g++"), "-std=c++20", "-fsyntax-only", "-Wall", "-Wextra",
+            "-Werror", f"-I{prefix / 'include'}", source)
+
+
+def test_installs_program_manual_and_completions(prefix):
+    assert "kilter" in run(prefix / "bin" / "kilter", "--version")
+    assert list(prefix.glob("share/man/man1/kilter*.1"))
+    assert (prefix / "share/bash-completion/completions/kilter").is_file()
+    assert (prefix / "share/zsh/site-functions/_kilter").is_file()
+    assert (prefix / "share/fish/vendor_completions.d/kilter.fish").is_file()
