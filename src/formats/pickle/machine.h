@@ -40,16 +40,21 @@ enum class NodeKind : std::uint8_t {
   kBuffer,        ///< NEXT_BUFFER (out-of-band): `integer` its number. Refused as data.
 };
 
+/// Python 2's 8-bit strings (STRING, BINSTRING, SHORT_BINSTRING) become kString where they are
+/// valid UTF-8 and kBytes otherwise; `text` holds their exact bytes either way. None, booleans,
+/// empty tuples and small integers are shared between the places that push them.
+///
 /// Later additions to an object stay on it: `state` (BUILD), `appended` (APPEND/APPENDS/ADDITEMS on
 /// a non-list), `set_items` (SETITEM(S) on a non-dict: key, value, key, value …).
 struct Node {
   NodeKind kind = NodeKind::kNone;
-  std::uint8_t call_opcode = 0;    ///< for kCall: which opcode made it
+  std::uint8_t call_opcode = 0;    ///< the opcode that made it, for every kind (see opcodes.h)
   std::uint64_t offset_bytes = 0;  ///< of the opcode that made it, in its file
   std::int64_t integer = 0;        ///< kInt, kBool, kExtension, kBuffer
   double number = 0;               ///< kFloat
   std::string text;                ///< kString (UTF-8, surrogates kept as WTF-8), kBytes,
-                                   ///< kByteArray, kBigInt (decimal), kGlobal (module)
+                                   ///< kByteArray, kGlobal (module), kBigInt (decimal; "0x…"
+                                   ///< above 1024 bytes, to stay linear)
   std::string text2;               ///< kGlobal (name)
   std::vector<NodeId> items;       ///< kDict: key, value, key, value …
   std::vector<NodeId> appended;
@@ -108,6 +113,10 @@ struct Graph {
 /// (also appended): its `error` says why it broke. Never recursive; memory is bounded by `limits`
 /// and by a small multiple of the bytes consumed. Nothing is imported, called or resolved.
 Stream run_stream(Bytes bytes, std::uint64_t file_offset_bytes, const Limits& limits, Graph* graph);
+
+/// Where the bytes of a kBytes, kByteArray or kString node lie verbatim in the pickle: offset (as
+/// Node::offset_bytes counts) of the first one. nullopt where they are escaped text.
+std::optional<std::uint64_t> payload_offset(const Node& node);
 
 /// A call, global or value as one line of readable Python-like text, at most `chars_max`
 /// characters: "os.system('rm -rf ~')". Cycles and depth are cut with "…".
