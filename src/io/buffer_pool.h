@@ -33,7 +33,9 @@ class Buffer {
   std::size_t bytes_ = 0;
 };
 
-/// Memory is mapped on first use and asked to be in huge pages. Thread-safe.
+/// Memory is mapped on first use and asked to be in huge pages (buffers of 2 MiB and more).
+/// Addresses and sizes are multiples of kDirectAlignBytes: `buffer_bytes` is rounded up. Every
+/// buffer must be back before the pool goes. Thread-safe.
 class BufferPool {
  public:
   BufferPool(std::size_t buffer_bytes, std::size_t buffer_count_max);

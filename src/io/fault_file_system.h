@@ -1,13 +1,21 @@
-// Wraps a file system and makes its Nth call fail.
+// Wraps a file system and makes its Nth call fail. Its files have no descriptors, so that every
+// transfer, an IoQueue's too, passes here.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "io/file_system.h"
 
 namespace kilter::io {
 
-enum class Fault : std::uint8_t { kNone, kIoError, kNoSpace, kShortTransfer };
+enum class Fault : std::uint8_t {
+  kNone,
+  kIoError,        ///< the call does nothing and returns kIo
+  kNoSpace,        ///< kNoSpace; a write puts half of its bytes first, as a filling disk does
+  kShortTransfer,  ///< a read or write moves half, and the rest counts as a further call; other
+                   ///< calls are not touched
+};
 
 class FaultFileSystem : public FileSystem {
  public:

@@ -80,6 +80,16 @@ Error no_space_error(std::string_view action, std::string_view path, std::uint64
   return error;
 }
 
+Error out_of_range(std::string_view path, std::uint64_t offset_bytes, std::uint64_t count_bytes,
+                   std::uint64_t file_bytes) {
+  Error error(ErrorCode::kOutOfRange, "read past the end of the file");
+  return std::move(error)
+      .at_path(path)
+      .at_offset(offset_bytes)
+      .wanted(std::to_string(count_bytes) + " bytes at " + std::to_string(offset_bytes),
+              "a file of " + std::to_string(file_bytes) + " bytes");
+}
+
 Error became_shorter(std::string_view path, std::uint64_t offset_bytes) {
   Error error(ErrorCode::kIo, "the file became shorter while it was read");
   return std::move(error).at_path(path).at_offset(offset_bytes);

@@ -20,6 +20,10 @@ Error no_space_error(std::string_view action, std::string_view path, std::uint64
 Error write_error(int error_number, std::string_view action, std::string_view path, int fd,
                   std::uint64_t needed_bytes);
 
+/// A read past the end of a file.
+Error out_of_range(std::string_view path, std::uint64_t offset_bytes, std::uint64_t count_bytes,
+                   std::uint64_t file_bytes);
+
 /// A read met the end of a file before the end it had when it was opened.
 Error became_shorter(std::string_view path, std::uint64_t offset_bytes);
 

@@ -32,16 +32,6 @@ bool alignment_suits(int fd) {
 #endif
 }
 
-Error out_of_range(const std::string& path, std::uint64_t offset_bytes, std::uint64_t count_bytes,
-                   std::uint64_t file_bytes) {
-  Error error(ErrorCode::kOutOfRange, "read past the end of the file");
-  return std::move(error)
-      .at_path(path)
-      .at_offset(offset_bytes)
-      .wanted(std::to_string(count_bytes) + " bytes at " + std::to_string(offset_bytes),
-              "a file of " + std::to_string(file_bytes) + " bytes");
-}
-
 }  // namespace
 
 int read_open_flags() { return O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK; }

@@ -1,0 +1,144 @@
+// The queue over io_uring: any thread submits, one thread completes.
+#include <liburing.h>
+#include <sched.h>
+
+#include <bit>
+#include <cerrno>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "base/thread_pool.h"
+#include "io/io_queue_base.h"
+#include "io/os_error.h"
+
+namespace kilter::io {
+namespace {
+
+thread_local bool on_queue_thread = false;
+
+class UringQueue : public IoQueue {
+ public:
+  UringQueue(const io_uring& ring, unsigned depth)
+      : ring_(ring), flight_(depth), completer_([this] { complete(); }) {}
+  ~UringQueue() override {
+    flight_.wait_idle();
+    push(nullptr);
+    completer_.join();
+    ::io_uring_queue_exit(&ring_);
+  }
+
+  void submit(IoRead read) override { start(std::make_unique<Transfer>(std::move(read))); }
+  void submit(IoWrite write) override { start(std::make_unique<Transfer>(std::move(write))); }
+  void wait_idle() override { flight_.wait_idle(); }
+  IoQueueKind kind() const override { return IoQueueKind::kUring; }
+
+ private:
+  void start(std::unique_ptr<Transfer> transfer) {
+    flight_.enter(on_queue_thread);
+    if (transfer->done_already()) return block(std::move(transfer), false);
+    if (!transfer->has_fd()) return block(std::move(transfer), true);
+    push(transfer.release());
+  }
+
+  /// What the kernel cannot do alone goes to threads, made on first need: `done` must never run
+  /// on the thread that submits.
+  void block(std::unique_ptr<Transfer> transfer, bool move_bytes) {
+    std::call_once(blocking_once_,
+                   [&] { blocking_ = std::make_unique<ThreadPool>(kBlockingThreads); });
+    blocking_->submit([this, move_bytes, shared = std::shared_ptr<Transfer>(std::move(transfer))] {
+      on_queue_thread = true;
+      if (move_bytes) shared->run_blocking();
+      finish(*shared);
+    });
+  }
+
+  void finish(Transfer& transfer) {
+    flight_.leave_slot();
+    transfer.finish();
+    flight_.finish();
+  }
+
+  /// Hands a transfer to the kernel; nullptr ends the completing thread.
+  void push(Transfer* transfer) {
+    std::unique_lock lock(submit_mutex_);
+    io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
+    while (entry == nullptr) {  // only when `done` submits more than the depth
+      flush(lock);
+      entry = ::io_uring_get_sqe(&ring_);
+    }
+    prepare(entry, transfer);
+    flush(lock);
+  }
+
+  static void prepare(io_uring_sqe* entry, Transfer* transfer) {
+    if (transfer == nullptr)
+      ::io_uring_prep_nop(entry);
+    else if (transfer->is_read())
+      ::io_uring_prep_read(entry, transfer->fd(), transfer->data(), transfer->count_bytes(),
+                           transfer->offset_bytes());
+    else
+      ::io_uring_prep_write(entry, transfer->fd(), transfer->data(), transfer->count_bytes(),
+                            transfer->offset_bytes());
+    ::io_uring_sqe_set_data(entry, transfer);
+  }
+
+  /// Entries that the kernel did not take yet (it lacks memory for a moment) are offered again.
+  void flush(std::unique_lock<std::mutex>& lock) {
+    while (::io_uring_sq_ready(&ring_) > 0 && ::io_uring_submit(&ring_) < 0) {
+      lock.unlock();
+      ::sched_yield();
+      lock.lock();
+    }
+  }
+
+  void complete() {
+    on_queue_thread = true;
+    while (true) {
+      io_uring_cqe* event = nullptr;
+      if (::io_uring_wait_cqe(&ring_, &event) < 0) continue;  // EINTR
+      auto* transfer = static_cast<Transfer*>(::io_uring_cqe_get_data(event));
+      const int result = event->res;
+      ::io_uring_cqe_seen(&ring_, event);
+      if (transfer == nullptr) return;
+      // The kernel orders the submitter's writes before this; the lock says so to the compiler
+      // and to ThreadSanitizer, which do not see through the ring.
+      submit_mutex_.lock();
+      submit_mutex_.unlock();
+      proceed(std::unique_ptr<Transfer>(transfer), result);
+    }
+  }
+
+  void proceed(std::unique_ptr<Transfer> transfer, int result) {
+    switch (transfer->advance(result)) {
+      case Transfer::Next::kStep:
+        return push(transfer.release());
+      case Transfer::Next::kBlocking:
+        return block(std::move(transfer), true);
+      case Transfer::Next::kDone:
+        return finish(*transfer);
+    }
+  }
+
+  static constexpr unsigned kBlockingThreads = 4;
+
+  io_uring ring_;
+  FlightCounter flight_;
+  std::mutex submit_mutex_;
+  std::once_flag blocking_once_;
+  std::unique_ptr<ThreadPool> blocking_;
+  std::thread completer_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<IoQueue>> make_uring_queue(unsigned depth) {
+  io_uring ring{};
+  const int result = ::io_uring_queue_init(std::bit_ceil(depth + 1), &ring, 0);
+  if (result == 0) return std::make_unique<UringQueue>(ring, depth);
+  Error error = os_error(-result, "set up io_uring", "");
+  error.code = ErrorCode::kUnsupported;
+  return fail(std::move(error));
+}
+
+}  // namespace kilter::io
