@@ -34,7 +34,14 @@ class Source {
   virtual Status read_file(std::uint32_t file, std::uint64_t offset_bytes,
                            std::span<std::byte> out) const = 0;
   /// For the engine's direct reads: the file that holds a raw storage; nullptr if not applicable.
+  /// Stays open as long as the source; nullptr too once 32 files are held this way.
   virtual const io::ReadFile* raw_file(std::uint32_t file) const = 0;
+  /// The same for any number of files: open as long as the caller keeps it. nullptr where the
+  /// source's bytes do not lie in files.
+  virtual std::shared_ptr<const io::ReadFile> open_file(std::uint32_t file) const {
+    (void)file;
+    return nullptr;
+  }
 };
 
 /// A source over files beneath `root` (a folder), or the single file `root` when the index has one

@@ -59,6 +59,13 @@ Status check_storage(const TensorIndex& index, const StorageInfo& storage) {
                     "storage \"" + storage.name + "\" is stored raw but states two sizes")
                   .wanted(bytes_text(storage.bytes), bytes_text(storage.stored_bytes)));
   }
+  if (storage.coding == StorageCoding::kInline) {
+    const std::uint64_t held = storage.inline_bytes ? storage.inline_bytes->size() : 0;
+    if (storage.bytes == held) return ok();
+    return at(Error(ErrorCode::kMalformed,
+                    "storage \"" + storage.name + "\" was decoded to another size than it states")
+                  .wanted(bytes_text(storage.bytes), bytes_text(held)));
+  }
   const auto most = checked_mul(storage.stored_bytes, kDeflateExpansionMax);
   if (storage.bytes > kBytesMax || (most && storage.bytes > *most))
     return at(Error(ErrorCode::kMalformed, "compressed storage \"" + storage.name +
@@ -181,10 +188,12 @@ Status TensorIndex::validate() const {
   for (const TensorInfo& tensor : tensors) {
     auto status = check_view(*this, tensor);
     if (status) continue;
-    Error error = std::move(status).error();
-    if (tensor.storage < storages.size() && storages[tensor.storage].file < files.size())
-      error = std::move(error).at_path(files[storages[tensor.storage].file].path);
-    return fail(std::move(error).at_tensor(tensor.name));
+    const bool in_file =
+        tensor.storage < storages.size() && storages[tensor.storage].file < files.size();
+    return fail(std::move(status)
+                    .error()
+                    .at_path(in_file ? files[storages[tensor.storage].file].path : std::string())
+                    .at_tensor(tensor.name));
   }
   return ok();
 }

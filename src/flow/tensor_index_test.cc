@@ -135,6 +135,16 @@ TEST(TensorIndex, RefusesRawStoragesOfTwoSizesAndImpossibleExpansion) {
   EXPECT_THAT(error_of(index).message, HasSubstr("DEFLATE"));
 }
 
+TEST(TensorIndex, HoldsInlineStoragesToTheirDecodedBytes) {
+  TensorIndex index = sound_index();
+  index.storages[0].coding = StorageCoding::kInline;
+  index.storages[0].stored_bytes = 80;  // hexadecimal text in a header, say
+  EXPECT_THAT(error_of(index).message, HasSubstr("decoded to another size"));
+  index.storages[0].inline_bytes =
+      std::make_shared<const std::vector<std::byte>>(std::size_t{64}, std::byte{7});
+  EXPECT_TRUE(index.validate().has_value());
+}
+
 TEST(TensorIndex, CountsElementsNarrowerThanAByte) {
   TensorIndex index = sound_index();
   TensorInfo& tensor = index.tensors[0];

@@ -1,0 +1,20 @@
+// Every byte of a file in order, in a bounded window.
+#pragma once
+
+#include <functional>
+
+#include "base/byte_reader.h"
+#include "io/file_system.h"
+#include "kilter/progress.h"
+
+namespace kilter {
+
+/// Calls `use` with consecutive blocks of `file`, front to back, on the calling thread, while the
+/// next block is being read. Two blocks of `block_bytes` are held. `done_bytes`, if given, is
+/// increased and reported to the context's progress after each block.
+/// Errors: kIo, kCancelled, or what `use` returned.
+Status for_each_block(const io::ReadFile& file, const RunContext& context,
+                      const std::function<Status(std::uint64_t offset_bytes, Bytes block)>& use,
+                      std::uint64_t* done_bytes = nullptr, std::size_t block_bytes = 4U << 20);
+
+}  // namespace kilter

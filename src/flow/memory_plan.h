@@ -1,0 +1,34 @@
+// How a memory budget is divided among tiles, read-ahead and scratch.
+#pragma once
+
+#include <cstdint>
+
+#include "kilter/error.h"
+
+namespace kilter::flow {
+
+/// The smallest budget the engine accepts.
+inline constexpr std::uint64_t kMemoryBytesMin = 16ULL << 20;
+
+struct MemoryNeeds {
+  std::uint64_t budget_bytes = 0;
+  unsigned thread_count = 1;     ///< wanted
+  std::uint64_t tile_bytes = 0;  ///< 0 = chosen here
+  bool has_kernels = false;
+};
+
+struct MemoryPlan {
+  unsigned thread_count = 1;
+  std::uint64_t tile_bytes = 0;
+  std::size_t tile_count = 0;
+  std::uint64_t staging_bytes = 0;  ///< of one read-ahead buffer: a tile and its unaligned ends
+  std::size_t staging_count = 0;    ///< 0: no direct reads
+  std::uint64_t scratch_bytes = 0;  ///< for each thread, for the source
+  std::uint64_t kernel_bytes = 0;   ///< for each thread, for kernel inputs; 0 without kernels
+};
+
+/// Errors: kInvalidArgument below kMemoryBytesMin, or for a tile size that is no multiple of 4 KiB
+/// or does not fit the budget.
+Result<MemoryPlan> plan_memory(const MemoryNeeds& needs);
+
+}  // namespace kilter::flow
