@@ -1,0 +1,30 @@
+#include <array>
+
+#include "formats/format.h"
+#include "formats/safetensors/safetensors_format.h"
+
+namespace kilter::formats {
+
+std::span<const Format* const> format_table() {
+  static const std::array<const Format*, 1> kTable = {
+      &safetensors_format(),
+  };
+  return kTable;
+}
+
+const Format* find_format(std::string_view name) {
+  for (const Format* format : format_table())
+    if (format->name() == name) return format;
+  return nullptr;
+}
+
+Recognized recognize(const Probe& probe) {
+  Recognized best;
+  for (const Format* format : format_table()) {
+    Detection detection = format->detect(probe);
+    if (detection.score > best.detection.score) best = {format, std::move(detection)};
+  }
+  return best;
+}
+
+}  // namespace kilter::formats
