@@ -64,10 +64,12 @@ std::string bash_completion() {
          "  local command=\"${COMP_WORDS[1]}\" flags=\"\"\n"
          "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
          "    COMPREPLY=($(compgen -W \"" +
-         names + "--version --help\" -- \"$current\")); return\n  fi\n  case \"$command,$previous\" in\n" +
+         names +
+         "--version --help\" -- \"$current\")); return\n  fi\n  case \"$command,$previous\" in\n" +
          choices + "  esac\n  case \"$command\" in\n" + options +
          "  esac\n  if [[ \"$current\" == -* ]]; then\n"
-         "    COMPREPLY=($(compgen -W \"$flags\" -- \"$current\"))\n  elif [ \"$command\" = help ]; then\n"
+         "    COMPREPLY=($(compgen -W \"$flags\" -- \"$current\"))\n  elif [ \"$command\" = help "
+         "]; then\n"
          "    COMPREPLY=($(compgen -W \"" +
          names +
          "\" -- \"$current\"))\n  else\n    COMPREPLY=($(compgen -f -- \"$current\"))\n  fi\n}\n"
@@ -109,8 +111,10 @@ std::string fish_completion() {
       out += "complete -c kilter -n '__fish_seen_subcommand_from " + std::string(command.name) +
              "' -l " + std::string(option.flags.substr(at + 2)) + " -d '" + quoted(option.help) +
              "'";
-      if (!option.choices.empty()) out += " -x -a '" + std::string(option.choices) + "'";
-      else if (option.kind != ValueKind::kFlag && option.kind != ValueKind::kOptional) out += " -r";
+      if (!option.choices.empty())
+        out += " -x -a '" + std::string(option.choices) + "'";
+      else if (option.kind != ValueKind::kFlag && option.kind != ValueKind::kOptional)
+        out += " -r";
       out += "\n";
     });
   });

@@ -1,9 +1,10 @@
 // Help texts, from the table of commands.
 #include <algorithm>
 
+#include "kilter/version.h"
+
 #include "cli/command.h"
 #include "cli/wrap.h"
-#include "kilter/version.h"
 
 namespace kilter::cli {
 

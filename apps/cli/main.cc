@@ -8,11 +8,12 @@
 #include <memory>
 #include <new>
 
+#include <nlohmann/json.hpp>
+
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/style.h"
-#include <nlohmann/json.hpp>
 
 namespace kilter::cli {
 
@@ -23,7 +24,7 @@ CancelToken cancel_token;
 extern "C" void on_interrupt(int) { cancel_token.cancel(); }
 
 void install_signals() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = on_interrupt;
   action.sa_flags = static_cast<int>(SA_RESETHAND);  // a second Ctrl-C ends at once
   sigaction(SIGINT, &action, nullptr);

@@ -1,11 +1,13 @@
 // From argv to Arguments, through CLI11. The only file that knows CLI11.
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
+#include <CLI/CLI.hpp>
+
+#include "kilter/version.h"
+
 #include "base/text.h"
 #include "cli/command.h"
-#include "kilter/version.h"
 
 namespace kilter::cli {
 
@@ -23,8 +25,8 @@ std::string check_bytes(const std::string& text) {
 }
 
 std::string check_count(const std::string& text) {
-  const bool digits = !text.empty() && text.size() < 8 &&
-                      text.find_first_not_of("0123456789") == std::string::npos;
+  const bool digits =
+      !text.empty() && text.size() < 8 && text.find_first_not_of("0123456789") == std::string::npos;
   return digits ? "" : "'" + text + "' is no whole number";
 }
 
@@ -68,7 +70,8 @@ void bind(CLI::App& app, const OptionSpec& spec, Bound* bound) {
   }
   if (spec.kind == ValueKind::kBytes) bound->option->check(check_bytes);
   if (spec.kind == ValueKind::kCount) bound->option->check(check_count);
-  if (spec.kind == ValueKind::kChoice) bound->option->check(CLI::IsMember(split_words(spec.choices)));
+  if (spec.kind == ValueKind::kChoice)
+    bound->option->check(CLI::IsMember(split_words(spec.choices)));
 }
 
 Arguments collect(const std::vector<std::unique_ptr<Bound>>& options,
@@ -89,8 +92,8 @@ bool wants_json(int argc, const char* const* argv) {
 
 int usage_error(const std::string& message, std::string_view command, bool json) {
   Error error(ErrorCode::kInvalidArgument, message);
-  error.hint = command.empty() ? "see `kilter --help`"
-                               : "see `kilter " + std::string(command) + " --help`";
+  error.hint =
+      command.empty() ? "see `kilter --help`" : "see `kilter " + std::string(command) + " --help`";
   Terminal terminal;
   terminal.json = json;
   return report_error(error, terminal);

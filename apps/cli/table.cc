@@ -15,8 +15,8 @@ constexpr std::array<const CommandSpec*, 7> kCommands = {
 constexpr std::array<OptionSpec, 4> kCommonOptions = {{
     {"--json", ValueKind::kFlag, "", "Print one JSON object on standard output, errors included"},
     {"-q,--quiet", ValueKind::kFlag, "", "No progress; only results and errors"},
-    {"--color", ValueKind::kChoice, "WHEN", "auto (terminals only, NO_COLOR respected), always, never",
-     false, "auto always never"},
+    {"--color", ValueKind::kChoice, "WHEN",
+     "auto (terminals only, NO_COLOR respected), always, never", false, "auto always never"},
     {"-h,--help", ValueKind::kFlag, "", "Print this help"},
 }};
 

@@ -61,8 +61,8 @@ std::string wrap(const std::string& text, std::size_t width_columns) {
   return out + line;
 }
 
-std::string two_columns(const std::string& left, const std::string& right,
-                        std::size_t left_columns, std::size_t width_columns) {
+std::string two_columns(const std::string& left, const std::string& right, std::size_t left_columns,
+                        std::size_t width_columns) {
   const std::string body = wrap(right, width_columns - left_columns);
   std::string out = "  " + left;
   if (out.size() + 2 > left_columns) {

@@ -9,8 +9,8 @@ namespace kilter::cli {
 std::string wrap(const std::string& text, std::size_t width_columns);
 
 /// "  left            right right\n                  right": right wrapped beside left.
-std::string two_columns(const std::string& left, const std::string& right,
-                        std::size_t left_columns, std::size_t width_columns);
+std::string two_columns(const std::string& left, const std::string& right, std::size_t left_columns,
+                        std::size_t width_columns);
 
 /// Columns a terminal needs to show `text` (UTF-8, no control characters, wide East Asian as two).
 std::size_t display_columns(const std::string& text);

@@ -10,6 +10,7 @@ namespace kilter {
 
 struct InspectOptions {
   bool hashes = false;  ///< reads every byte: SHA-256, old web-UI hash, data-only SHA-256, BLAKE3
+  bool tensor_hashes = false;  ///< with `hashes`: SHA-256 of each tensor's contiguous bytes too
   OpenOptions open;
   RunContext context;
 };
@@ -36,6 +37,7 @@ struct InspectReport {
   std::optional<Checkpoint> checkpoint;
   Identity identity;
   std::vector<FileHashes> hashes;
+  std::vector<std::string> tensor_sha256;  ///< by tensor index, when asked for
 };
 
 /// Errors: kNotFound, kPermission, kIo, kMalformed, kLimitExceeded. Unrecognized content is not an

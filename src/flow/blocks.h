@@ -3,9 +3,10 @@
 
 #include <functional>
 
+#include "kilter/progress.h"
+
 #include "base/byte_reader.h"
 #include "io/file_system.h"
-#include "kilter/progress.h"
 
 namespace kilter {
 
