@@ -26,10 +26,10 @@ enum class ValueKind : std::uint8_t {
 struct OptionSpec {
   std::string_view flags;  ///< "-q,--quiet": the last one is the name commands ask for
   ValueKind kind = ValueKind::kFlag;
-  std::string_view value_name;  ///< "GLOB"
-  std::string_view help;
+  std::string_view value_name = {};  ///< "GLOB"
+  std::string_view help = {};
   bool repeatable = false;
-  std::string_view choices;  ///< "text json sarif"
+  std::string_view choices = {};  ///< "text json sarif"
 };
 
 struct PositionalSpec {

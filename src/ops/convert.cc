@@ -1,0 +1,295 @@
+#include "kilter/convert.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/try.h"
+#include "flow/engine.h"
+#include "formats/format.h"
+#include "formats/state_json/state_json.h"
+#include "formats/torch/substitutes.h"
+#include "io/file_system.h"
+#include "io/publish.h"
+#include "ops/companion_sink.h"
+#include "ops/convert_plan.h"
+#include "ops/convert_run.h"
+#include "ops/selection.h"
+#include "ops/state_values.h"
+
+namespace kilter::ops {
+
+namespace {
+
+/// Where the output goes: `folder` holds the files; for a single file, `stem` and `extension` name
+/// it.
+struct Place {
+  bool is_folder = false;
+  std::string parent;  ///< of the output
+  std::string path;    ///< the output itself
+  std::string stem = "model";
+  std::string extension;
+};
+
+Place place_of(std::string path, bool wants_folder) {
+  Place place;
+  while (path.size() > 1 && path.back() == '/') {
+    path.pop_back();
+    wants_folder = true;
+  }
+  place.path = path;
+  const auto slash = path.find_last_of('/');
+  place.parent = slash == std::string::npos ? "" : path.substr(0, std::max<std::size_t>(slash, 1));
+  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  const auto dot = name.find_last_of('.');
+  const bool named_file = dot != std::string::npos && dot > 0;
+  place.is_folder = wants_folder || !named_file;
+  if (!place.is_folder) {
+    place.stem = name.substr(0, dot);
+    place.extension = name.substr(dot);
+  }
+  return place;
+}
+
+std::vector<std::string> names_by_tensor(const Selection& selection) {
+  std::vector<std::string> names(selection.tensors.size());
+  for (const Selected& one : selection.tensors) names[one.tensor] = one.name;
+  return names;
+}
+
+/// Files of a folder that hold no tensors and no index of shards: config, tokenizer, card, licence.
+std::vector<std::uint32_t> companion_files(const CheckpointData& data) {
+  std::set<std::uint32_t> weights;
+  for (const StorageInfo& storage : data.index.storages) weights.insert(storage.file);
+  std::vector<std::uint32_t> out;
+  for (std::uint32_t i = 0; i < data.index.files.size(); ++i) {
+    const std::string& path = data.index.files[i].path;
+    const bool replaced = path.ends_with(".index.json") || path.ends_with(".state.json") ||
+                          path.ends_with(".safetensors") || path.ends_with(".bin") ||
+                          path.ends_with(".pt") || path.ends_with(".pth");
+    if (!weights.contains(i) && !replaced) out.push_back(i);
+  }
+  return out;
+}
+
+/// One conversion, step by step; members are what the steps hand to each other.
+class Conversion {
+ public:
+  Conversion(const Checkpoint& source, const std::string& target, const ConvertOptions& options,
+             const std::vector<std::string>* only_names)
+      : source_(source), options_(options), only_names_(only_names), target_path_(target) {}
+
+  Result<ConvertReport> run() {
+    KILTER_ASSIGN(target_, choose_target(options_.to, target_path_));
+    if (options_.shard_bytes_max > 0 && target_ != Target::kSafetensors) {
+      return fail(ErrorCode::kInvalidArgument, "only safetensors output can be sharded");
+    }
+    place_ = place_of(target_path_, options_.shard_bytes_max > 0);
+    KILTER_ASSIGN(selection_, select_tensors(data(), options_));
+    keep_only_intact();
+    names_ = names_by_tensor(selection_);
+    conversion_ = plan_conversion(source_, selection_, target_);
+    choose_state();
+    KILTER_TRY(make_sink());
+    add_companions();
+    KILTER_TRY(fill_report());
+    if (!options_.dry_run) KILTER_TRY(write());
+    return std::move(report_);
+  }
+
+ private:
+  const CheckpointData& data() const { return source_.data(); }
+
+  void keep_only_intact() {
+    if (only_names_ == nullptr) return;
+    const std::set<std::string> intact(only_names_->begin(), only_names_->end());
+    for (Selected& one : selection_.tensors) {
+      if (intact.contains(data().index.tensors[one.tensor].name)) continue;
+      one.name.clear();
+      one.reason = "damaged";
+      selection_.whole = false;
+    }
+  }
+
+  /// Decides whether the source's own structure goes along or a plain dict of the tensors does.
+  void choose_state() {
+    values_ = state_values(data().state);
+    const bool nothing_to_keep = values_.empty() && data().root_is_folder;
+    keeps_state_ = selection_.whole && !data().state.empty() && !nothing_to_keep;
+    plain_ = plain_dict(names_);
+  }
+
+  /// True if safetensors or npz need a state file to say what they cannot.
+  bool needs_state_file() const {
+    if (keeps_state_ && (!values_.empty() || !is_plain_dict(data().state, names_))) return true;
+    if (!data().ties.empty() && selection_.whole) return true;
+    const auto& tensors = data().index.tensors;
+    return std::any_of(
+        selection_.tensors.begin(), selection_.tensors.end(), [&](const Selected& s) {
+          const TensorInfo& t = tensors[s.tensor];
+          return !s.name.empty() && (t.requires_grad || t.parameter || !t.contiguous() ||
+                                     !storable_as(target_, t).reason.empty());
+        });
+  }
+
+  Status make_sink() {
+    formats::WriteOptions write;
+    write.stem = place_.stem;
+    write.extension = place_.extension;
+    write.shard_bytes_max = options_.shard_bytes_max;
+    write.metadata = metadata();
+    write.state = keeps_state_ ? &data().state : &plain_;
+    write.tensor_names = names_;
+    const formats::Format* format = formats::find_format(target_format(target_));
+    if (format == nullptr) return fail(ErrorCode::kInternal, "the target format has no row");
+    auto inner = format->make_sink(write);
+    if (inner == nullptr) return fail(ErrorCode::kInternal, "the target format has no writer");
+    sink_ = std::make_unique<CompanionSink>(std::move(inner), conversion_.plan.outputs.size());
+    if (target_ != Target::kTorch && needs_state_file()) {
+      state_file_ = place_.stem + ".state.json";
+      KILTER_ASSIGN(std::string text, formats::write_state_json(
+                                          data(), keeps_state_ ? data().state : plain_, names_));
+      sink_->add_text(state_file_, std::move(text));
+    }
+    return ok();
+  }
+
+  std::vector<std::pair<std::string, std::string>> metadata() const {
+    auto out = data().metadata;
+    if (data().format != "safetensors" && data().format.find("safetensors") == std::string::npos)
+      out.clear();
+    const bool has_format =
+        std::any_of(out.begin(), out.end(), [](const auto& row) { return row.first == "format"; });
+    if (!has_format) out.emplace_back("format", "pt");
+    return out;
+  }
+
+  void add_companions() {
+    if (!data().root_is_folder) return;
+    for (const std::uint32_t file : companion_files(data())) {
+      const FileEntry& entry = data().index.files[file];
+      if (!place_.is_folder) {
+        report_.values.push_back(
+            {entry.path, "dropped", "a single file holds no companions: give a folder as DST"});
+        continue;
+      }
+      PlanOutput output;
+      output.name = entry.path;
+      output.dtype = DType::kU8;
+      output.shape = {static_cast<std::int64_t>(entry.bytes)};
+      output.bytes = entry.bytes;
+      output.inputs = {{source_.source(), InputKind::kFile, file, 0}};
+      conversion_.plan.outputs.push_back(std::move(output));
+      report_.values.push_back({entry.path, "kept", "copied"});
+    }
+  }
+
+  Status fill_report() {
+    report_.source_path = data().path;
+    report_.source_format = data().format;
+    report_.target_path = place_.path;
+    report_.target_format = target_name(target_);
+    report_.dry_run = options_.dry_run;
+    report_.tensors = conversion_.fates;
+    report_values();
+    report_metadata();
+    KILTER_ASSIGN(const std::vector<FileLayout> files, sink_->layout(conversion_.plan));
+    for (const FileLayout& file : files) {
+      std::uint64_t bytes = 0;
+      for (const Segment& segment : file.segments) bytes += segment.bytes;
+      report_.files.emplace_back(file.name, bytes);
+    }
+    return ok();
+  }
+
+  void report_values() {
+    std::map<StateId, std::string> substituted;
+    if (target_ == Target::kTorch && keeps_state_) {
+      for (const auto& one : formats::torch_substitutes(data().state))
+        substituted.emplace(one.node, one.reason);
+    }
+    for (const StateValue& value : values_) {
+      const auto substitute = substituted.find(value.node);
+      if (!keeps_state_) {
+        report_.values.push_back({value.path, "dropped", "only tensors were asked for"});
+      } else if (substitute != substituted.end()) {
+        report_.values.push_back({value.path, "substituted", substitute->second});
+        substituted.erase(substitute);
+      } else {
+        report_.values.push_back(
+            {value.path, "kept", state_file_.empty() ? "" : "in " + state_file_});
+      }
+    }
+    for (const auto& [node, reason] : substituted)
+      report_.values.push_back({"(" + data().state[node].text + ")", "substituted", reason});
+  }
+
+  void report_metadata() {
+    const bool kept = target_ == Target::kSafetensors;
+    const bool stated = data().format.find("safetensors") != std::string::npos;
+    if (!stated) return;
+    for (const auto& [key, value] : data().metadata) {
+      if (key == "format" && !kept) continue;  // says "pt", which the target is
+      report_.values.push_back(
+          {"__metadata__." + key, kept ? "kept" : "dropped",
+           kept ? "" : std::string(target_name(target_)) + " has no place for metadata"});
+    }
+  }
+
+  Status write() {
+    io::FileSystem& files =
+        options_.open.files != nullptr ? *options_.open.files : io::real_file_system();
+    const io::Replace replace = options_.force ? io::Replace::kAllow : io::Replace::kRefuse;
+    auto opened = place_.is_folder ? io::Publication::folder(files, place_.path, replace)
+                                   : io::Publication::beside(files, place_.parent, replace);
+    if (!opened) return fail(std::move(opened).error());
+    EngineOptions engine;
+    engine.max_memory_bytes = options_.max_memory_bytes;
+    engine.thread_count = options_.thread_count;
+    engine.tile_bytes = options_.tile_bytes;
+    engine.direct_io = options_.direct_io;
+    KILTER_ASSIGN(const RunReport run, run_plan(conversion_.plan, *sink_, files, **opened,
+                                                place_.is_folder ? place_.path : place_.parent,
+                                                engine, options_.context));
+    report_.read_bytes = run.read_bytes;
+    report_.written_bytes = run.written_bytes;
+    report_.seconds = run.seconds;
+    return ok();
+  }
+
+  const Checkpoint& source_;
+  const ConvertOptions& options_;
+  const std::vector<std::string>* only_names_;
+  std::string target_path_;
+  Target target_ = Target::kSafetensors;
+  Place place_;
+  Selection selection_;
+  std::vector<std::string> names_;
+  ConversionPlan conversion_;
+  std::vector<StateValue> values_;
+  bool keeps_state_ = false;
+  StateTree plain_;
+  std::string state_file_;
+  std::unique_ptr<CompanionSink> sink_;
+  ConvertReport report_;
+};
+
+}  // namespace
+
+Result<ConvertReport> convert_checkpoint(const Checkpoint& source, const std::string& target,
+                                         const ConvertOptions& options,
+                                         const std::vector<std::string>* only_names) {
+  return Conversion(source, target, options, only_names).run();
+}
+
+}  // namespace kilter::ops
+
+namespace kilter {
+
+Result<ConvertReport> convert(const std::string& source, const std::string& target,
+                              const ConvertOptions& options) {
+  KILTER_ASSIGN(const Checkpoint checkpoint, open_checkpoint(source, options.open));
+  return ops::convert_checkpoint(checkpoint, target, options);
+}
+
+}  // namespace kilter
