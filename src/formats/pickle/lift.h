@@ -23,6 +23,10 @@ class LiftHooks {
   /// Called for every kCall and kPersistentId whose operands are lifted already (post-order).
   /// Returns the state node that stands for it, nullopt to keep it as an inert object, or an error.
   virtual Result<std::optional<StateId>> lift(Lifter& lifter, NodeId node) = 0;
+  /// The file (index in TensorIndex::files) in which Node::offset_bytes counts, if the pickle lies
+  /// there byte for byte: bytes of numpy arrays are then left in the file. nullopt: they are
+  /// copied.
+  virtual std::optional<std::uint32_t> verbatim_file() const { return std::nullopt; }
 };
 
 /// What hooks may use.
@@ -40,9 +44,18 @@ class Lifter {
 
 /// Lifts `root` into out->state and out->index (appending storages and tensors), then names tensors
 /// by path: keys and list positions joined with '.', every path of a shared tensor gets its own
-/// TensorInfo (same storage and view) and a row in out->ties. Work is bounded: containers reached
-/// twice are expanded again only within a budget. Never recursive.
-/// Errors: kMalformed, kLimitExceeded.
+/// TensorInfo (same storage and view) and a row in out->ties. A name that is taken gets '#2', '#3'
+/// …; a tensor that is the root itself is called "tensor". In the state of a torch.nn.Module the
+/// parts
+/// "_parameters", "_buffers" and "_modules" are left out of the path. Work is bounded: containers
+/// reached twice are expanded again only within a budget. Never recursive.
+///
+/// What is not a call to a known constructor stays what it is: a kObject named by its class.
+/// OrderedDict, Counter, defaultdict and dict called with pairs keep their entries in `extra`;
+/// copyreg._reconstructor(C, object, None) is an object of class C; arrays of Python objects are a
+/// kObject "numpy.ndarray" with the shape as `items[0]` and the elements in `extra`. With several
+/// BUILDs `state` is a kList of all of them.
+/// Errors: kMalformed, kLimitExceeded, kUnsafe for a BUILD on a global.
 Status lift(const Graph& graph, NodeId root, LiftHooks* hooks, CheckpointData* out);
 
 }  // namespace kilter::pickle
