@@ -13,12 +13,23 @@
 
 namespace kilter {
 
+/// How source bytes that are copied as they are come in.
+enum class ReadAhead : std::uint8_t {
+  kAuto,    ///< direct, many at once, from files that the page cache does not hold; else plain
+  kNever,   ///< plain reads, by the pool's threads
+  kAlways,  ///< through the queue, whatever the page cache holds
+};
+
+/// The smallest `max_memory_bytes`.
+inline constexpr std::uint64_t kEngineMemoryBytesMin = 16ULL << 20;
+
 struct EngineOptions {
   std::uint64_t max_memory_bytes = 512ULL << 20;  ///< buffers and scratch together
-  unsigned thread_count = 0;                      ///< 0 = usable_cpu_count()
-  std::uint64_t tile_bytes = 0;                   ///< 0 = chosen from the budget
-  bool direct_io = true;                          ///< where the file system can
+  unsigned thread_count = 0;     ///< 0 = usable_cpu_count(); fewer in small budgets
+  std::uint64_t tile_bytes = 0;  ///< 0 = chosen from the budget; else n * 4096
+  bool direct_io = true;         ///< where the file system can
   io::IoQueueKind queue = io::IoQueueKind::kAuto;
+  ReadAhead read_ahead = ReadAhead::kAuto;
 };
 
 struct RunReport {
@@ -35,7 +46,11 @@ struct RunReport {
 /// Preflight (layout sound, every output once, room on the disk), then runs the plan into
 /// `publication` and commits it. The bytes written depend on plan and sink alone: not on threads,
 /// tiles or budget. On error or cancellation nothing of the output stays.
-/// Errors: kNoSpace, kIo, kCancelled, or what source, kernel or sink reported.
+///
+/// Of several errors the first in file order is returned. `target_folder` is where the publication
+/// writes ("" = current folder); it, or a folder above it, exists.
+/// Errors: kInvalidArgument for a plan whose inputs do not fit its outputs, or a budget below
+/// kEngineMemoryBytesMin; kNoSpace, kIo, kCancelled, or what source, kernel or sink reported.
 Result<RunReport> run_plan(const Plan& plan, Sink& sink, io::FileSystem& files,
                            io::Publication& publication, const std::string& target_folder,
                            const EngineOptions& options, const RunContext& context);

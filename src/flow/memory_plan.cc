@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "base/text.h"
+#include "flow/engine.h"
 #include "io/buffer_pool.h"
 
 namespace kilter::flow {
@@ -27,9 +28,9 @@ std::uint64_t choose_tile_bytes(std::uint64_t rest) {
 
 Result<MemoryPlan> plan_memory(const MemoryNeeds& needs) {
   const std::uint64_t budget = needs.budget_bytes;
-  if (budget < kMemoryBytesMin)
+  if (budget < kEngineMemoryBytesMin)
     return fail(Error(ErrorCode::kInvalidArgument, "the memory budget is too small")
-                    .wanted("at least " + format_bytes(kMemoryBytesMin), format_bytes(budget))
+                    .wanted("at least " + format_bytes(kEngineMemoryBytesMin), format_bytes(budget))
                     .advise("raise --max-memory"));
   if (needs.tile_bytes % io::kDirectAlignBytes != 0)
     return fail(Error(ErrorCode::kInvalidArgument, "the tile size is no multiple of 4 KiB")

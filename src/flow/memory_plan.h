@@ -7,9 +7,6 @@
 
 namespace kilter::flow {
 
-/// The smallest budget the engine accepts.
-inline constexpr std::uint64_t kMemoryBytesMin = 16ULL << 20;
-
 struct MemoryNeeds {
   std::uint64_t budget_bytes = 0;
   unsigned thread_count = 1;     ///< wanted
@@ -27,8 +24,8 @@ struct MemoryPlan {
   std::uint64_t kernel_bytes = 0;   ///< for each thread, for kernel inputs; 0 without kernels
 };
 
-/// Errors: kInvalidArgument below kMemoryBytesMin, or for a tile size that is no multiple of 4 KiB
-/// or does not fit the budget.
+/// Errors: kInvalidArgument below kEngineMemoryBytesMin, or for a tile size that is no multiple of
+/// 4 KiB or does not fit the budget.
 Result<MemoryPlan> plan_memory(const MemoryNeeds& needs);
 
 }  // namespace kilter::flow

@@ -161,11 +161,20 @@ Result<std::uint64_t> check_layout(const Plan& plan, const std::vector<FileLayou
 }
 
 Status check_space(io::FileSystem& files, const std::string& folder, std::uint64_t total_bytes) {
-  KILTER_ASSIGN(const std::uint64_t free, files.free_bytes(folder.empty() ? "." : folder));
-  if (free >= total_bytes) return ok();
+  // The output folder itself may still have to be made: ask for what is above it.
+  const std::string here(".");
+  std::string at = folder.empty() ? here : folder;
+  auto free = files.free_bytes(at);
+  while (!free && free.error().code == ErrorCode::kNotFound && at != here && at != "/") {
+    const std::string above = io::parent_path(at);
+    at = above.empty() ? here : above;
+    free = files.free_bytes(at);
+  }
+  if (!free) return fail(std::move(free).error());
+  if (*free >= total_bytes) return ok();
   return fail(Error(ErrorCode::kNoSpace, "the output does not fit on the disk")
-                  .at_path(folder.empty() ? "." : folder)
-                  .wanted(format_bytes(total_bytes) + " free", format_bytes(free)));
+                  .at_path(at)
+                  .wanted(format_bytes(total_bytes) + " free", format_bytes(*free)));
 }
 
 }  // namespace kilter::flow
