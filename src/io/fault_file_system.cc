@@ -5,6 +5,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/checked.h"
 #include "base/try.h"
 #include "io/os_error.h"
 
@@ -67,7 +68,8 @@ class FaultReadFile : public ReadFile {
       const int number = fault == Fault::kNoSpace ? ENOSPC : EIO;
       if (fault == Fault::kNoSpace || fault == Fault::kIoError)
         return fail(os_error(number, "read", path()).at_offset(offset_bytes));
-      if (fault == Fault::kNone || out.size() <= 1) return inner_->read_at(offset_bytes, out);
+      const bool whole = out.size() <= 1 || !range_fits(offset_bytes, out.size(), bytes());
+      if (fault == Fault::kNone || whole) return inner_->read_at(offset_bytes, out);
       const std::size_t count = short_bytes(out.size());
       KILTER_TRY(inner_->read_at(offset_bytes, out.first(count)));
       offset_bytes += count;

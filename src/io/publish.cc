@@ -99,8 +99,11 @@ class Placement {
 
   /// Removes what has the temporary name: the new output before place(), the old one after it.
   void clear() {
-    if (state_ == State::kTemporary || state_ == State::kSwapped)
-      twice([&] { return remove_tree(files_, temporary_); });
+    if (state_ == State::kNew || state_ == State::kFinal) return;
+    twice([&] { return remove_tree(files_, temporary_); });
+    // A crash must not bring a large old output back under a name that nobody looks at.
+    if (state_ == State::kSwapped)
+      twice([&] { return files_.sync_folder(parent_path(temporary_)); });
   }
 
  private:

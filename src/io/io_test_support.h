@@ -1,0 +1,77 @@
+// What the tests of this floor share.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/try.h"
+#include "io/fault_file_system.h"
+#include "io/file_system.h"
+#include "io/memory_file_system.h"
+
+namespace kilter::io {
+
+/// A folder of the real file system that goes with the test.
+class TempFolder {
+ public:
+  TempFolder() {
+    const char* base = ::getenv("TMPDIR");
+    std::string name = join_path(base != nullptr ? base : "/tmp", "kilter_io_test_XXXXXX");
+    path_ = ::mkdtemp(name.data()) != nullptr ? name : "";
+    EXPECT_FALSE(path_.empty());
+  }
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+  ~TempFolder() { EXPECT_TRUE(remove_tree(real_file_system(), path_).has_value()); }
+  const std::string& path() const { return path_; }
+  std::string operator/(const std::string& name) const { return join_path(path_, name); }
+
+ private:
+  std::string path_;
+};
+
+inline Status write_text(FileSystem& files, const std::string& path, std::string_view text) {
+  KILTER_ASSIGN(const auto file, files.create(path));
+  KILTER_TRY(file->write_at(0, as_bytes(text)));
+  return file->sync();
+}
+
+/// The file's text, or the error's.
+inline std::string text_of(FileSystem& files, const std::string& path) {
+  auto text = read_text(files, path, 1 << 20);
+  return text ? *text : "error: " + text.error().text();
+}
+
+inline std::vector<std::string> names_in(FileSystem& files, const std::string& path) {
+  std::vector<std::string> names;
+  const auto entries = files.list(path);
+  EXPECT_TRUE(entries.has_value());
+  if (entries)
+    for (const FolderEntry& entry : *entries) names.push_back(entry.name);
+  return names;
+}
+
+template <typename T>
+ErrorCode code_of(const Result<T>& result) {
+  EXPECT_FALSE(result.has_value());
+  return result ? ErrorCode::kInternal : result.error().code;
+}
+
+#define EXPECT_OK(expression)                                     \
+  do {                                                            \
+    const auto& outcome_ = (expression);                          \
+    EXPECT_TRUE(outcome_.has_value()) << outcome_.error().text(); \
+  } while (false)
+
+#define ASSERT_OK(expression)                                     \
+  do {                                                            \
+    const auto& outcome_ = (expression);                          \
+    ASSERT_TRUE(outcome_.has_value()) << outcome_.error().text(); \
+  } while (false)
+
+}  // namespace kilter::io
