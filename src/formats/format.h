@@ -58,10 +58,14 @@ struct WriteOptions {
   std::string extension;              ///< with the dot, as the user wrote it; "" = usual one
   std::uint64_t shard_bytes_max = 0;  ///< 0 = one file
   std::vector<std::pair<std::string, std::string>> metadata;
-  /// State to write where the format holds one (torch). kTensor nodes carry positions in
-  /// `tensor_names`, which name views of the plan's outputs.
+  /// State to write: torch holds it inside, safetensors and npz write it as STEM.state.json beside
+  /// (nothing, where it is a flat dictionary of the tensors). kTensor nodes carry positions in
+  /// `tensor_names`, which name views of the plan's outputs. Must outlive the sink.
   const StateTree* state = nullptr;
   std::vector<std::string> tensor_names;
+  /// safetensors and npz only: tensors left out because another output holds the same elements, as
+  /// (name, name of that output). They go into STEM.state.json and come back when read.
+  std::vector<std::pair<std::string, std::string>> aliases;
 };
 
 class Format {

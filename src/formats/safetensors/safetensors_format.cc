@@ -12,6 +12,7 @@
 #include "formats/safetensors/layout.h"
 #include "formats/safetensors/safetensors_scan.h"
 #include "formats/safetensors/safetensors_sink.h"
+#include "formats/state_json/state_json.h"
 
 namespace kilter::formats {
 namespace {
@@ -85,6 +86,8 @@ class SafetensorsFormat final : public Format {
     for (const Fault& fault : header.faults)
       data.findings.push_back(finding_from(fault, Severity::kMalformed, arguments.path));
     KILTER_TRY(data.index.validate());
+    KILTER_TRY(state_json::attach_state_json(*arguments.files,
+                                             state_json::state_json_path(arguments.path), &data));
     return data;
   }
 

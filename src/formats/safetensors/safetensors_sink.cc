@@ -10,47 +10,14 @@
 #include "base/try.h"
 #include "formats/safetensors/layout.h"
 #include "formats/shard_plan.h"
+#include "formats/state_json/json_text.h"
+#include "formats/state_json/state_json.h"
 #include "tensor/layout.h"
 
 namespace kilter::safetensors {
 namespace {
 
-/// `text` in quotes, as the reference's JSON writer escapes it.
-std::string json_string(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\b':
-        out += "\\b";
-        break;
-      case '\f':
-        out += "\\f";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-        } else {
-          out += c;
-        }
-    }
-  }
-  return out + "\"";
-}
+using state_json::json_string;  // escapes exactly what the reference's JSON writer does
 
 std::size_t dtype_rank(DType dtype) {
   const auto at = std::find(kDtypeOrder.begin(), kDtypeOrder.end(), dtype_row(dtype).safetensors);
@@ -63,11 +30,18 @@ Error output_error(const PlanOutput& output, ErrorCode code, std::string message
   return error;
 }
 
+/// Dtypes the format lacks are stored as plain bytes; the state file says what they are.
+bool is_raw(const PlanOutput& output) { return dtype_row(output.dtype).safetensors.empty(); }
+
+DType stored_dtype(const PlanOutput& output) { return is_raw(output) ? DType::kU8 : output.dtype; }
+
+std::vector<std::int64_t> stored_shape(const PlanOutput& output) {
+  if (!is_raw(output)) return output.shape;
+  return {static_cast<std::int64_t>(output.bytes)};
+}
+
 /// What the format can hold; the caller's plan must not ask for more.
 Status check_output(const PlanOutput& output) {
-  if (dtype_row(output.dtype).safetensors.empty())
-    return fail(output_error(output, ErrorCode::kUnsupported, "safetensors has no such dtype")
-                    .wanted("a dtype of safetensors", std::string(dtype_name(output.dtype))));
   if (!output.views.empty())
     return fail(output_error(output, ErrorCode::kInternal, "safetensors cannot share storages"));
   if (output.name == kMetadataKey || !is_valid_utf8(output.name))
@@ -104,7 +78,10 @@ class SafetensorsSink final : public Sink {
       : stem_(options.stem),
         extension_(options.extension.empty() ? ".safetensors" : options.extension),
         shard_bytes_max_(options.shard_bytes_max),
-        metadata_(options.metadata) {
+        metadata_(options.metadata),
+        state_(options.state),
+        tensor_names_(options.tensor_names),
+        aliases_(options.aliases) {
     std::sort(metadata_.begin(), metadata_.end());
   }
 
@@ -121,6 +98,9 @@ class SafetensorsSink final : public Sink {
     }
     const auto shards = formats::plan_shards(sizes, shard_bytes_max_);
     std::vector<FileLayout> files;
+    KILTER_ASSIGN(std::string sidecar, make_sidecar(plan));
+    if (!sidecar.empty())
+      files.push_back(literal_file(stem_ + std::string(state_json::kSuffix), std::move(sidecar)));
     if (shards.size() == 1) {
       KILTER_ASSIGN(auto file, lay_out(plan, shards[0], stem_ + extension_));
       files.push_back(std::move(file));
@@ -147,11 +127,19 @@ class SafetensorsSink final : public Sink {
     return file;
   }
 
+  Result<std::string> make_sidecar(const Plan& plan) const {
+    state_json::SidecarInput input{&plan, state_, &tensor_names_, &aliases_, {}};
+    for (const PlanOutput& output : plan.outputs)
+      if (is_raw(output)) input.raw_outputs.push_back(output.name);
+    return state_json::make_sidecar(input);
+  }
+
   Result<FileLayout> lay_out(const Plan& plan, std::vector<std::size_t> outputs,
                              std::string name) const {
     std::sort(outputs.begin(), outputs.end(), [&](std::size_t a, std::size_t b) {
       const PlanOutput &left = plan.outputs[a], &right = plan.outputs[b];
-      const std::size_t left_rank = dtype_rank(left.dtype), right_rank = dtype_rank(right.dtype);
+      const std::size_t left_rank = dtype_rank(stored_dtype(left)),
+                        right_rank = dtype_rank(stored_dtype(right));
       return left_rank != right_rank ? left_rank > right_rank : left.name < right.name;
     });
     const std::string json = header_json(plan, outputs);
@@ -182,8 +170,8 @@ class SafetensorsSink final : public Sink {
       const PlanOutput& output = plan.outputs[i];
       comma();
       json += fmt::format(R"({}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})",
-                          json_string(output.name), dtype_row(output.dtype).safetensors,
-                          fmt::join(output.shape, ","), begin, begin + output.bytes);
+                          json_string(output.name), dtype_row(stored_dtype(output)).safetensors,
+                          fmt::join(stored_shape(output), ","), begin, begin + output.bytes);
       begin += output.bytes;
     }
     json += '}';
@@ -203,6 +191,9 @@ class SafetensorsSink final : public Sink {
   std::string stem_, extension_;
   std::uint64_t shard_bytes_max_;
   std::vector<std::pair<std::string, std::string>> metadata_;
+  const StateTree* state_;
+  std::vector<std::string> tensor_names_;
+  std::vector<std::pair<std::string, std::string>> aliases_;
 };
 
 }  // namespace

@@ -71,7 +71,7 @@ TEST(SafetensorsSink, WritesShardsAndTheirIndex) {
 }
 
 TEST(SafetensorsSink, RefusesWhatTheFormatCannotHold) {
-  const PlanOutput bad[] = {output("a", DType::kC128, {1}, 16), output("a", DType::kF4E2M1, {3}, 2),
+  const PlanOutput bad[] = {output("a", DType::kF4E2M1, {3}, 2),
                             output("__metadata__", DType::kU8, {1}, 1),
                             output("\xff", DType::kU8, {1}, 1), output("a", DType::kU8, {2}, 1)};
   for (const PlanOutput& row : bad) {
@@ -82,6 +82,27 @@ TEST(SafetensorsSink, RefusesWhatTheFormatCannotHold) {
   Plan twice;
   twice.outputs = {output("a", DType::kU8, {1}, 1), output("a", DType::kU8, {1}, 1)};
   EXPECT_FALSE(make_safetensors_sink({})->layout(twice));
+}
+
+TEST(SafetensorsSink, StoresForeignDtypesAsBytesAndSaysSo) {
+  Plan plan;
+  plan.outputs = {output("a", DType::kC128, {2, 1}, 32), output("b", DType::kF32, {1}, 4)};
+  formats::WriteOptions options;
+  options.aliases = {{"c", "b"}};
+  const auto files = make_safetensors_sink(options)->layout(plan);
+  ASSERT_TRUE(files) << files.error().text();
+  ASSERT_EQ(files->size(), 2U);
+  EXPECT_EQ((*files)[0].name, "model.state.json");
+  EXPECT_EQ((*files)[0].segments[0].literal, R"({
+  "format": "kilter-state",
+  "version": 1,
+  "tensors": {
+    "a": {"dtype": "c128", "shape": [2, 1]},
+    "c": {"view_of": "b"}
+  }
+}
+)");
+  EXPECT_NE(header_of((*files)[1]).find(R"("a":{"dtype":"U8","shape":[32])"), std::string::npos);
 }
 
 TEST(ShardPlan, KeepsOrderAndIsolatesWhatIsTooLarge) {
