@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <future>
 #include <memory>
+#include <vector>
 
 #include "base/try.h"
 
@@ -53,6 +54,26 @@ Status for_each_block(const io::ReadFile& file, const RunContext& context,
     std::swap(now, next);
   }
   return ok();
+}
+
+Result<bool> equal_tensors(const Source& source, std::size_t a, std::size_t b,
+                           const RunContext& context) {
+  constexpr std::uint64_t kBlockBytes = 2U << 20;
+  const auto& tensors = source.index().tensors;
+  const std::uint64_t bytes = tensors[a].bytes();
+  if (tensors[b].bytes() != bytes) return false;
+  const auto size = static_cast<std::size_t>(std::min(kBlockBytes, bytes));
+  std::vector<std::byte> left(size), right(size);
+  for (std::uint64_t at = 0; at < bytes;) {
+    KILTER_TRY(context.check());
+    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(size, bytes - at));
+    KILTER_TRY(source.read_tensor(a, at, {left.data(), count}));
+    KILTER_TRY(source.read_tensor(b, at, {right.data(), count}));
+    if (!std::equal(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(count), right.begin()))
+      return false;
+    at += count;
+  }
+  return true;
 }
 
 }  // namespace kilter

@@ -6,6 +6,7 @@
 #include "kilter/progress.h"
 
 #include "base/byte_reader.h"
+#include "flow/source.h"
 #include "io/file_system.h"
 
 namespace kilter {
@@ -17,5 +18,10 @@ namespace kilter {
 Status for_each_block(const io::ReadFile& file, const RunContext& context,
                       const std::function<Status(std::uint64_t offset_bytes, Bytes block)>& use,
                       std::uint64_t* done_bytes = nullptr, std::size_t block_bytes = 4U << 20);
+
+/// Whether two tensors of one source hold the same bytes (contiguous form). Errors: as
+/// read_tensor().
+Result<bool> equal_tensors(const Source& source, std::size_t a, std::size_t b,
+                           const RunContext& context);
 
 }  // namespace kilter

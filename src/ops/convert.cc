@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <set>
+#include <unordered_map>
 
 #include "base/try.h"
+#include "flow/blocks.h"
 #include "flow/engine.h"
 #include "formats/format.h"
 #include "formats/state_json/state_json.h"
@@ -88,7 +91,8 @@ class Conversion {
     KILTER_ASSIGN(selection_, select_tensors(data(), options_));
     keep_only_intact();
     names_ = names_by_tensor(selection_);
-    conversion_ = plan_conversion(source_, selection_, target_);
+    KILTER_ASSIGN(const std::vector<std::size_t> same_as, resolve_ties());
+    conversion_ = plan_conversion(source_, selection_, target_, same_as);
     choose_state();
     KILTER_TRY(make_sink());
     add_companions();
@@ -109,6 +113,27 @@ class Conversion {
       one.reason = "damaged";
       selection_.whole = false;
     }
+  }
+
+  /// Ties that a state file states between tensors stored twice hold only if the bytes agree.
+  Result<std::vector<std::size_t>> resolve_ties() const {
+    const auto& tensors = data().index.tensors;
+    std::vector<std::size_t> same_as(tensors.size());
+    std::iota(same_as.begin(), same_as.end(), std::size_t{0});
+    if (target_ != Target::kTorch || data().ties.empty()) return same_as;
+    std::unordered_map<std::string_view, std::size_t> by_name;
+    for (std::size_t i = 0; i < tensors.size(); ++i) by_name.emplace(tensors[i].name, i);
+    for (const auto& [later, earlier] : data().ties) {
+      const auto a = by_name.find(later), b = by_name.find(earlier);
+      if (a == by_name.end() || b == by_name.end() || names_[b->second].empty()) continue;
+      const TensorInfo &copy = tensors[a->second], &first = tensors[b->second];
+      if (copy.storage == first.storage || copy.dtype != first.dtype || copy.shape != first.shape)
+        continue;
+      KILTER_ASSIGN(const bool equal,
+                    equal_tensors(*source_.source(), a->second, b->second, options_.context));
+      if (equal) same_as[a->second] = same_as[b->second];
+    }
+    return same_as;
   }
 
   /// Decides whether the source's own structure goes along or a plain dict of the tensors does.
@@ -138,8 +163,10 @@ class Conversion {
     write.extension = place_.extension;
     write.shard_bytes_max = options_.shard_bytes_max;
     write.metadata = metadata();
-    write.state = keeps_state_ ? &data().state : &plain_;
-    write.tensor_names = names_;
+    if (target_ == Target::kTorch) {  // the others get a state file of ours beside them
+      write.state = keeps_state_ ? &data().state : &plain_;
+      write.tensor_names = names_;
+    }
     const formats::Format* format = formats::find_format(target_format(target_));
     if (format == nullptr) return fail(ErrorCode::kInternal, "the target format has no row");
     auto inner = format->make_sink(write);
@@ -152,6 +179,32 @@ class Conversion {
       sink_->add_text(state_file_, std::move(text));
     }
     return ok();
+  }
+
+  /// What the target's own header cannot say about each tensor.
+  std::vector<state_json::TensorRecord> records() const {
+    std::vector<state_json::TensorRecord> out;
+    std::map<std::string, std::string> tied(data().ties.begin(), data().ties.end());
+    std::map<std::string, std::string> names;
+    for (const Selected& one : selection_.tensors)
+      names.emplace(data().index.tensors[one.tensor].name, one.name);
+    for (const Selected& one : selection_.tensors) {
+      if (one.name.empty()) continue;
+      const TensorInfo& tensor = data().index.tensors[one.tensor];
+      state_json::TensorRecord record;
+      record.name = one.name;
+      record.requires_grad = tensor.requires_grad;
+      record.parameter = tensor.parameter;
+      if (!tensor.contiguous()) record.source_strides = tensor.strides;
+      if (!storable_as(target_, tensor).reason.empty()) {
+        record.dtype = tensor.dtype;
+        record.shape = tensor.shape;
+      }
+      const auto tie = tied.find(tensor.name);
+      if (tie != tied.end()) record.tied_to = names[tie->second];
+      if (!record.empty()) out.push_back(std::move(record));
+    }
+    return out;
   }
 
   std::vector<std::pair<std::string, std::string>> metadata() const {

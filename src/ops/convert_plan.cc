@@ -98,15 +98,17 @@ ByteRange touched(const TensorInfo& t) {
 
 class Planner {
  public:
-  Planner(const Checkpoint& source, const Selection& selection, Target target)
-      : source_(source), selection_(selection), target_(target) {}
+  Planner(const Checkpoint& source, const Selection& selection, Target target,
+          const std::vector<std::size_t>& same_as)
+      : source_(source), selection_(selection), target_(target), same_as_(same_as) {}
 
   ConversionPlan run() {
     out_.plan.verb = "convert";
     out_.fates.resize(selection_.tensors.size());
     for (const Selected& one : selection_.tensors) {
       ConvertReport::Tensor& fate = out_.fates[one.tensor];
-      fate = {info(one).name, one.name, "copied", one.reason, info(one).bytes()};
+      fate = {source_.tensors()[one.tensor].name, one.name, "copied", one.reason,
+              info(one).bytes()};
       if (one.name.empty()) fate.fate = "dropped";
     }
     if (target_ == Target::kTorch) {
@@ -124,7 +126,11 @@ class Planner {
  private:
   using Group = std::vector<const Selected*>;
 
-  const TensorInfo& info(const Selected& one) const { return source_.tensors()[one.tensor]; }
+  /// Only torch can say that two names are one tensor.
+  std::size_t stands_for(const Selected& one) const {
+    return target_ == Target::kTorch ? same_as_[one.tensor] : one.tensor;
+  }
+  const TensorInfo& info(const Selected& one) const { return source_.tensors()[stands_for(one)]; }
 
   void note(const Selected& one, std::string_view fate, const std::string& reason) {
     ConvertReport::Tensor& row = out_.fates[one.tensor];
@@ -142,7 +148,7 @@ class Planner {
     output.dtype = storable.dtype;
     output.shape = storable.shape;
     output.bytes = tensor.bytes();
-    output.inputs = {{source_.source(), InputKind::kTensor, first.tensor, 0}};
+    output.inputs = {{source_.source(), InputKind::kTensor, stands_for(first), 0}};
     for (const Selected* one : group) {
       if (group.size() > 1) {
         output.views.push_back(
@@ -230,6 +236,7 @@ class Planner {
   const Checkpoint& source_;
   const Selection& selection_;
   Target target_;
+  const std::vector<std::size_t>& same_as_;
   ConversionPlan out_;
 };
 
@@ -290,9 +297,9 @@ Storable storable_as(Target target, const TensorInfo& tensor) {
   return out;
 }
 
-ConversionPlan plan_conversion(const Checkpoint& source, const Selection& selection,
-                               Target target) {
-  return Planner(source, selection, target).run();
+ConversionPlan plan_conversion(const Checkpoint& source, const Selection& selection, Target target,
+                               const std::vector<std::size_t>& same_as) {
+  return Planner(source, selection, target, same_as).run();
 }
 
 }  // namespace kilter::ops

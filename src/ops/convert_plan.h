@@ -33,7 +33,9 @@ struct ConversionPlan {
 };
 
 /// safetensors and npz: one contiguous output a tensor. torch: one output a storage, shared by the
-/// views that shared it, without bytes that no view uses.
-ConversionPlan plan_conversion(const Checkpoint& source, const Selection& selection, Target target);
+/// views that shared it, without bytes that no view uses. `same_as` gives, for each tensor, the one
+/// whose bytes stand for it in torch output (itself, unless they are tied but stored twice).
+ConversionPlan plan_conversion(const Checkpoint& source, const Selection& selection, Target target,
+                               const std::vector<std::size_t>& same_as);
 
 }  // namespace kilter::ops

@@ -141,6 +141,18 @@ Json hashes_to_json(const std::vector<FileHashes>& hashes) {
   return out;
 }
 
+/// The tree in the encoding of spec/state-json.md; null where there is none.
+Json state_to_json(const CheckpointData& data) {
+  std::vector<std::string> names;
+  for (const TensorInfo& tensor : data.index.tensors) names.push_back(escape_text(tensor.name));
+  const auto text = state_json::write_state_json(data.state, names, {});
+  if (!text) return nullptr;
+  JsonLimits limits;
+  limits.bytes_max = text->size();
+  auto parsed = parse_json(*text, limits);
+  return parsed ? std::move(*parsed) : Json(nullptr);
+}
+
 Json checkpoint_to_json(const InspectReport& report, const std::string& tensor_glob, bool tree) {
   const CheckpointData& data = report.checkpoint->data();
   Json out = {{"path", report.path},
@@ -160,7 +172,7 @@ Json checkpoint_to_json(const InspectReport& report, const std::string& tensor_g
   out["findings"] = ops::findings_to_json(data.findings);
   if (!report.hashes.empty()) out["hashes"] = hashes_to_json(report.hashes);
   if (!tensor_glob.empty()) out["tensors"] = tensors_to_json(report, tensor_glob);
-  if (tree) out["state"] = formats::state_to_json(data.state, data.index);
+  if (tree) out["state"] = state_to_json(data);
   return out;
 }
 
