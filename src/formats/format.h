@@ -58,8 +58,9 @@ struct WriteOptions {
   std::string extension;              ///< with the dot, as the user wrote it; "" = usual one
   std::uint64_t shard_bytes_max = 0;  ///< 0 = one file
   std::vector<std::pair<std::string, std::string>> metadata;
-  /// State to write: torch holds it inside, safetensors and npz write it as STEM.state.json beside
-  /// (nothing, where it is a flat dictionary of the tensors). kTensor nodes carry positions in
+  /// State to write: torch holds it inside; with it, safetensors and npz write STEM.state.json
+  /// beside (nothing, where it is a flat dictionary of the tensors). Callers that write that file
+  /// themselves leave it null. kTensor nodes carry positions in
   /// `tensor_names`, which name views of the plan's outputs. Must outlive the sink.
   const StateTree* state = nullptr;
   std::vector<std::string> tensor_names;

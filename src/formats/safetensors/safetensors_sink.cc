@@ -127,7 +127,15 @@ class SafetensorsSink final : public Sink {
     return file;
   }
 
+  /// Only where the caller hands state over; otherwise what the format cannot say is refused, not
+  /// lost.
   Result<std::string> make_sidecar(const Plan& plan) const {
+    const bool wanted = state_ != nullptr || !aliases_.empty();
+    for (const PlanOutput& output : plan.outputs)
+      if (is_raw(output) && !wanted)
+        return fail(output_error(output, ErrorCode::kUnsupported, "safetensors has no such dtype")
+                        .wanted("a dtype of safetensors", std::string(dtype_name(output.dtype))));
+    if (!wanted) return std::string();
     state_json::SidecarInput input{&plan, state_, &tensor_names_, &aliases_, {}};
     for (const PlanOutput& output : plan.outputs)
       if (is_raw(output)) input.raw_outputs.push_back(output.name);

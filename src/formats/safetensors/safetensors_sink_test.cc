@@ -71,7 +71,7 @@ TEST(SafetensorsSink, WritesShardsAndTheirIndex) {
 }
 
 TEST(SafetensorsSink, RefusesWhatTheFormatCannotHold) {
-  const PlanOutput bad[] = {output("a", DType::kF4E2M1, {3}, 2),
+  const PlanOutput bad[] = {output("a", DType::kC128, {1}, 16), output("a", DType::kF4E2M1, {3}, 2),
                             output("__metadata__", DType::kU8, {1}, 1),
                             output("\xff", DType::kU8, {1}, 1), output("a", DType::kU8, {2}, 1)};
   for (const PlanOutput& row : bad) {

@@ -59,6 +59,7 @@ class Joiner {
     TensorInfo& tensor = data_->index.tensors[at->second];
     tensor.requires_grad = record.requires_grad;
     tensor.parameter = record.parameter;
+    if (stored.contains(record.tied_to)) data_->ties.emplace_back(record.name, record.tied_to);
     if (!record.dtype) return;
     const auto bytes = contiguous_bytes(*record.dtype, *record.shape);
     if (!bytes || *bytes != tensor.bytes() || !tensor.contiguous() || tensor.offset_elements != 0)

@@ -313,6 +313,9 @@ Status parse_member(const std::string& key, const Json& value, TensorRecord* rec
   } else if (key == "view_of") {
     if (!value.is_string()) return refuse("view_of names no tensor", "a string");
     record->view_of = value.get<std::string>();
+  } else if (key == "tied_to") {
+    if (!value.is_string()) return refuse("tied_to names no tensor", "a string");
+    record->tied_to = value.get<std::string>();
   } else if (key == "requires_grad") {
     KILTER_ASSIGN(record->requires_grad, parse_flag(value));
   } else if (key == "parameter") {

@@ -26,12 +26,14 @@ struct TensorRecord {
   std::optional<std::vector<std::int64_t>> strides;
   std::uint64_t offset_elements = 0;
   std::string view_of;  ///< not stored itself: a view of this one
+  std::string tied_to;  ///< stored, and the same tensor as this one where it came from
   std::vector<std::int64_t> source_strides;
   bool requires_grad = false;
   bool parameter = false;
 
   bool empty() const {
-    return !dtype && view_of.empty() && source_strides.empty() && !requires_grad && !parameter;
+    return !dtype && view_of.empty() && tied_to.empty() && source_strides.empty() &&
+           !requires_grad && !parameter;
   }
 };
 

@@ -256,6 +256,18 @@ TEST_F(Attached, GivesDtypesViewsFlagsAndState) {
   EXPECT_EQ(state[state.find_path({"step"})].integer, 7);
 }
 
+TEST_F(Attached, KeepsTiesOfTensorsThatAreStoredTwice) {
+  folder_.put("m.state.json", R"({"format": "kilter-state", "version": 1,
+    "tensors": {"b": {"tied_to": "a"}, "a": {"tied_to": "gone"}}})");
+  const auto opened = open_checkpoint(folder_.put(
+      "m.safetensors",
+      safetensors_file(
+          R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
+          "11")));
+  ASSERT_TRUE(opened) << opened.error().text();
+  EXPECT_EQ(opened->data().ties, (std::vector<std::pair<std::string, std::string>>{{"b", "a"}}));
+}
+
 TEST_F(Attached, ReportsWhatDoesNotFitAndOpensTheRest) {
   const auto opened = open(R"({"format": "kilter-state", "version": 1,
     "tensors": {"a": {"dtype": "f64", "shape": [2]}, "gone": {"requires_grad": true},

@@ -303,6 +303,7 @@ std::string record_text(const TensorRecord& record) {
   if (record.shape) add("shape", list_text(*record.shape));
   if (record.strides) add("strides", list_text(*record.strides));
   if (record.offset_elements != 0) add("offset", std::to_string(record.offset_elements));
+  if (!record.tied_to.empty()) add("tied_to", json_string(record.tied_to));
   if (record.requires_grad) add("requires_grad", "true");
   if (record.parameter) add("parameter", "true");
   if (!record.source_strides.empty()) add("source_strides", list_text(record.source_strides));
@@ -324,7 +325,8 @@ Result<std::string> write_state_json(const StateTree& state,
   std::string out = "{\n  \"format\": \"kilter-state\",\n  \"version\": 1";
   bool first = true;
   for (const TensorRecord& record : records) {
-    if (!is_valid_utf8(record.name) || !is_valid_utf8(record.view_of))
+    if (!is_valid_utf8(record.name) || !is_valid_utf8(record.view_of) ||
+        !is_valid_utf8(record.tied_to))
       return fail(bad_name(record.name));
     out += first ? ",\n  \"tensors\": {\n    " : ",\n    ";
     out.append(json_string(record.name)).append(": ").append(record_text(record));
