@@ -1,8 +1,7 @@
 #include "flow/read_ahead.h"
 
-#include <optional>
-
 #include "base/checked.h"
+#include "flow/raw_range.h"
 #include "io/page_cache.h"
 
 namespace kilter::flow {
@@ -12,39 +11,6 @@ namespace {
 constexpr double kCachedEnough = 0.7;
 /// Neighbours in the source are read as one where the gap costs less than another transfer.
 constexpr std::uint64_t kGapBytesMax = 32 * 1024;
-
-/// Where an output's bytes lie in a file exactly as they are to be written.
-struct RawRange {
-  const Source* source = nullptr;
-  std::uint32_t file = 0;
-  std::uint64_t offset_bytes = 0;
-};
-
-bool is_raw(const StorageInfo& storage, DType element) {
-  return storage.coding == StorageCoding::kRaw &&
-         !(storage.big_endian && dtype_row(element).swap_bytes > 1);
-}
-
-std::optional<RawRange> raw_range(const PlanOutput& output) {
-  if (output.kernel) return std::nullopt;
-  const PlanInput& input = output.inputs[0];
-  const TensorIndex& index = input.source->index();
-  if (input.kind == InputKind::kFile)
-    return RawRange{input.source.get(), static_cast<std::uint32_t>(input.index),
-                    input.offset_bytes};
-  if (input.kind == InputKind::kStorage) {
-    const StorageInfo& storage = index.storages[input.index];
-    if (!is_raw(storage, output.dtype)) return std::nullopt;
-    return RawRange{input.source.get(), storage.file, storage.offset_bytes + input.offset_bytes};
-  }
-  const TensorInfo& tensor = index.tensors[input.index];
-  if (tensor.bytes() == 0 || tensor.conjugate || tensor.negative || !tensor.contiguous())
-    return std::nullopt;
-  const StorageInfo& storage = index.storages[tensor.storage];
-  if (!is_raw(storage, tensor.dtype)) return std::nullopt;
-  return RawRange{input.source.get(), storage.file,
-                  storage.offset_bytes + tensor.offset_elements * dtype_row(tensor.dtype).bits / 8};
-}
 
 }  // namespace
 
@@ -85,10 +51,13 @@ std::vector<Stager::Wish> Stager::wishes_of(const FileMap& map, std::uint64_t of
   for (const SegmentPart& part : parts_of(map, offset_bytes, bytes)) {
     const Segment& segment = map.layout().segments[part.segment];
     if (segment.kind != SegmentKind::kOutput) continue;
-    const auto raw = raw_range(plan_.outputs[segment.index]);
+    const PlanOutput& output = plan_.outputs[segment.index];
+    if (output.kernel) continue;
+    const PlanInput& input = output.inputs[0];
+    const auto raw = raw_range(input, output.dtype);
     if (!raw) continue;
-    auto file = raw->source->open_file(raw->file);
-    if (!file || !reads_directly(*raw->source, raw->file, *file)) continue;
+    auto file = input.source->open_file(raw->file);
+    if (!file || !reads_directly(*input.source, raw->file, *file)) continue;
     const std::uint64_t from = raw->offset_bytes + part.segment_offset;
     const std::uint64_t begin = from / io::kDirectAlignBytes * io::kDirectAlignBytes;
     const std::uint64_t end = round_up(from + part.bytes, io::kDirectAlignBytes);

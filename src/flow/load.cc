@@ -1,0 +1,287 @@
+#include "flow/load.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+
+#include "base/checked.h"
+#include "base/text.h"
+#include "base/thread_pool.h"
+#include "base/try.h"
+#include "flow/fresh_memory.h"
+#include "flow/raw_range.h"
+#include "io/buffer_pool.h"
+#include "io/io_queue.h"
+#include "io/mapped_file.h"
+
+namespace kilter {
+namespace {
+
+constexpr double kCachedEnough = 0.5;
+constexpr std::uint64_t kChunkBytes = 4ULL << 20;  ///< of one transfer; whole huge pages
+constexpr unsigned kQueueDepth = 16;
+/// Reading over a gap is cheaper than another region, but its memory stays.
+constexpr std::uint64_t kGapBytesMax = 64 * 1024;
+constexpr std::uint64_t kGatherAlignBytes = 64;
+constexpr auto kCancelPoll = std::chrono::milliseconds(20);
+
+/// A run of one file that is read as it is.
+struct Region {
+  std::shared_ptr<const io::ReadFile> file;
+  std::uint64_t begin = 0, end = 0;  ///< of the file; begin is a multiple of the direct alignment
+  bool direct = false;
+  flow::FreshMemory memory;  ///< holds [begin, end rounded up)
+};
+
+class Loaded : public LoadedTensors {
+ public:
+  Bytes bytes(std::size_t tensor) const override { return spans[tensor]; }
+  LoadMode mode() const override {
+    return regions.empty() && !maps.empty() ? LoadMode::kMap : LoadMode::kRead;
+  }
+
+  std::shared_ptr<const Source> source;
+  std::vector<Bytes> spans;
+  std::vector<io::MappedFile> maps;
+  std::vector<Region> regions;
+  flow::FreshMemory gathered;  ///< tensors that lie in no file as they are
+};
+
+/// Bytes to be brought, into their final place.
+struct Job {
+  const Region* region = nullptr;  ///< else a tensor
+  std::size_t tensor = 0;
+  std::uint64_t offset_bytes = 0;  ///< in the file, or in the tensor
+  std::span<std::byte> out;
+};
+
+/// Runs jobs on a pool: pages are made present by all cores, disks see many transfers at once.
+class JobRun {
+ public:
+  JobRun(const Source& source, const RunContext& context, std::unique_ptr<io::IoQueue> queue)
+      : source_(source), context_(context), queue_(std::move(queue)) {}
+
+  Status run(const std::vector<Job>& jobs) {
+    for (const Job& job : jobs) pool_.submit([this, &job] { start(job); });
+    std::uint64_t done_bytes = 0;
+    for (std::size_t done = 0; done < jobs.size();) {
+      std::unique_lock lock(mutex_);
+      changed_.wait_for(lock, kCancelPoll, [&] { return done_ != done; });
+      done = done_;
+      done_bytes = done_bytes_;
+      if (auto status = context_.check(); !status) note(std::move(status));
+      lock.unlock();
+      if (context_.progress != nullptr && !stop_) context_.progress->update(done_bytes);
+    }
+    pool_.wait_idle();
+    queue_->wait_idle();
+    return std::move(status_);
+  }
+
+ private:
+  void start(const Job& job) {
+    if (stop_) return finish(job, ok());
+    flow::populate(job.out);
+    if (job.region == nullptr)
+      return finish(job, source_.read_tensor(job.tensor, job.offset_bytes, job.out));
+    if (!job.region->direct) {
+      const std::uint64_t left = job.region->end - job.offset_bytes;
+      const auto out = job.out.first(std::min<std::uint64_t>(job.out.size(), left));
+      return finish(job, job.region->file->read_at(job.offset_bytes, out));
+    }
+    queue_->submit(io::IoRead{job.region->file.get(), job.offset_bytes, job.out, true,
+                              [this, &job](Status status) { finish(job, std::move(status)); }});
+  }
+
+  void finish(const Job& job, Status status) {
+    std::lock_guard lock(mutex_);
+    if (!status) note(std::move(status));
+    ++done_;
+    done_bytes_ += job.out.size();
+    changed_.notify_one();
+  }
+
+  void note(Status status) {  // under mutex_
+    if (status_) status_ = std::move(status);
+    stop_ = true;
+  }
+
+  const Source& source_;
+  const RunContext& context_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::size_t done_ = 0;
+  std::uint64_t done_bytes_ = 0;
+  Status status_;
+  std::atomic<bool> stop_{false};
+  std::unique_ptr<io::IoQueue> queue_;
+  ThreadPool pool_;
+};
+
+/// A tensor that lies in a file as it is.
+struct RawTensor {
+  std::size_t tensor = 0;
+  std::uint32_t file = 0;
+  std::uint64_t begin = 0, end = 0;
+};
+
+class Loader {
+ public:
+  Loader(std::shared_ptr<const Source> source, LoadMode mode)
+      : mode_(mode), loaded_(std::make_unique<Loaded>()) {
+    loaded_->source = std::move(source);
+  }
+
+  Result<std::unique_ptr<LoadedTensors>> load(const RunContext& context) {
+    const TensorIndex& index = loaded_->source->index();
+    loaded_->spans.resize(index.tensors.size());
+    sort_tensors(index);
+    for (auto first = raw_.begin(); first != raw_.end();) {
+      const auto last = std::find_if(first, raw_.end(),
+                                     [&](const RawTensor& raw) { return raw.file != first->file; });
+      KILTER_TRY(place_file(std::span(first, last)));
+      first = last;
+    }
+    KILTER_TRY(place_gathered(index));
+    for (Region& region : loaded_->regions) add_jobs(region);
+    KILTER_TRY(bring(context));
+    return std::move(loaded_);
+  }
+
+ private:
+  void sort_tensors(const TensorIndex& index) {
+    for (std::size_t i = 0; i < index.tensors.size(); ++i) {
+      const std::uint64_t bytes = index.tensors[i].bytes();
+      if (bytes == 0) continue;
+      if (const auto raw = flow::raw_range(index, index.tensors[i])) {
+        raw_.push_back({i, raw->file, raw->offset_bytes, raw->offset_bytes + bytes});
+      } else {
+        gather_.push_back(i);
+      }
+    }
+    std::sort(raw_.begin(), raw_.end(), [](const RawTensor& a, const RawTensor& b) {
+      return std::tie(a.file, a.begin, a.end) < std::tie(b.file, b.begin, b.end);
+    });
+  }
+
+  Status place_file(std::span<const RawTensor> tensors) {
+    const std::uint32_t number = tensors.front().file;
+    auto file = loaded_->source->open_file(number);
+    if (!file) return gather_all(tensors);
+    const std::uint64_t end =
+        std::max_element(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) {
+          return a.end < b.end;
+        })->end;
+    if (end > file->bytes())
+      return fail(Error(ErrorCode::kIo, "the file became shorter since it was examined")
+                      .at_path(loaded_->source->file_path(number)));
+    const bool cached = mode_ == LoadMode::kAuto && io::cached_fraction(*file) >= kCachedEnough;
+    if (mode_ == LoadMode::kMap || cached) {
+      auto map = io::MappedFile::map(*file);
+      if (map) return place_map(std::move(*map), tensors);
+      if (map.error().code != ErrorCode::kUnsupported) return fail(std::move(map).error());
+    }
+    return place_regions(std::move(file), tensors);
+  }
+
+  /// For sources whose bytes do not lie in files.
+  Status gather_all(std::span<const RawTensor> tensors) {
+    for (const RawTensor& raw : tensors) gather_.push_back(raw.tensor);
+    return ok();
+  }
+
+  Status place_map(io::MappedFile map, std::span<const RawTensor> tensors) {
+    for (const RawTensor& raw : tensors)
+      loaded_->spans[raw.tensor] = map.bytes().subspan(raw.begin, raw.end - raw.begin);
+    loaded_->maps.push_back(std::move(map));
+    return ok();
+  }
+
+  Status place_regions(std::shared_ptr<const io::ReadFile> file,
+                       std::span<const RawTensor> tensors) {
+    const bool direct = file->direct_fd() >= 0 && io::cached_fraction(*file) < kCachedEnough;
+    for (std::size_t first = 0; first < tensors.size();) {
+      Region region{file,
+                    tensors[first].begin / io::kDirectAlignBytes * io::kDirectAlignBytes,
+                    tensors[first].end,
+                    direct,
+                    {}};
+      std::size_t next = first;
+      for (; next < tensors.size() && tensors[next].begin <= region.end + kGapBytesMax; ++next)
+        region.end = std::max(region.end, tensors[next].end);
+      KILTER_ASSIGN(region.memory, take_memory(region.end - region.begin));
+      for (; first < next; ++first)
+        loaded_->spans[tensors[first].tensor] = region.memory.span().subspan(
+            tensors[first].begin - region.begin, tensors[first].end - tensors[first].begin);
+      loaded_->regions.push_back(std::move(region));
+    }
+    return ok();
+  }
+
+  Result<flow::FreshMemory> take_memory(std::uint64_t bytes) {
+    if (!available_) available_ = flow::available_memory_bytes();
+    if (bytes > *available_)
+      return fail(Error(ErrorCode::kLimitExceeded, "the tensors do not fit in memory")
+                      .wanted(format_bytes(bytes) + " more", format_bytes(*available_)));
+    *available_ -= bytes;
+    return flow::FreshMemory::map(bytes);
+  }
+
+  /// All in one run of memory: a process may have only so many mappings.
+  Status place_gathered(const TensorIndex& index) {
+    std::optional<std::uint64_t> total = 0;
+    for (const std::size_t tensor : gather_)
+      total =
+          total ? checked_add(*total, index.tensors[tensor].bytes() + kGatherAlignBytes) : total;
+    auto memory = take_memory(total.value_or(~std::uint64_t{0}));
+    if (!memory) return fail(std::move(memory).error());
+    std::uint64_t begin = 0;
+    for (const std::size_t tensor : gather_) {
+      const std::uint64_t bytes = index.tensors[tensor].bytes();
+      const auto out = memory->span().subspan(begin, bytes);
+      begin = round_up(begin + bytes, kGatherAlignBytes);
+      loaded_->spans[tensor] = out;
+      for (std::uint64_t at = 0; at < bytes; at += kChunkBytes)
+        jobs_.push_back({nullptr, tensor, at, out.subspan(at, std::min(kChunkBytes, bytes - at))});
+    }
+    loaded_->gathered = std::move(*memory);
+    return ok();
+  }
+
+  void add_jobs(const Region& region) {
+    const auto all = region.memory.span();  // whole blocks: a direct read may fill the last
+    for (std::uint64_t at = 0; at < all.size(); at += kChunkBytes)
+      jobs_.push_back({&region, 0, region.begin + at,
+                       all.subspan(at, std::min<std::uint64_t>(kChunkBytes, all.size() - at))});
+  }
+
+  Status bring(const RunContext& context) {
+    KILTER_TRY(context.check());
+    if (jobs_.empty()) return ok();
+    std::uint64_t total_bytes = 0;
+    for (const Job& job : jobs_) total_bytes += job.out.size();
+    KILTER_ASSIGN(auto queue, io::make_io_queue(io::IoQueueKind::kAuto, kQueueDepth));
+    if (context.progress != nullptr) context.progress->begin("load", total_bytes);
+    Status status = JobRun(*loaded_->source, context, std::move(queue)).run(jobs_);
+    if (context.progress != nullptr) context.progress->end();
+    return status;
+  }
+
+  LoadMode mode_;
+  std::unique_ptr<Loaded> loaded_;
+  std::vector<RawTensor> raw_;  // by file and place
+  std::vector<std::size_t> gather_;
+  std::vector<Job> jobs_;
+  std::optional<std::uint64_t> available_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<LoadedTensors>> load_tensors(std::shared_ptr<const Source> source,
+                                                    LoadMode mode, const RunContext& context) {
+  return Loader(std::move(source), mode).load(context);
+}
+
+}  // namespace kilter
