@@ -6,6 +6,7 @@ SHELL := bash
 PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZ_SECONDS ?= 60
+BENCH_FLAGS ?=
 RELEASE := build/release
 JOBS := $(shell nproc)
 CXX_SOURCES = $(shell find src include apps fuzz bench examples tests -name '*.h' -o -name '*.cc')
@@ -38,10 +39,10 @@ test:  ## All tests: C++ (ctest), the program and the oracles (pytest), fuzz cor
 	.venv/bin/python -m pytest tests
 
 .PHONY: bench
-bench:  ## Measure against the alternatives
+bench:  ## Measure against the alternatives (BENCH_FLAGS="--size 0.25" is quick)
 	@scripts/setup --python
 	@$(MAKE) --no-print-directory build
-	scripts/bench
+	.venv/bin/python bench/run.py $(BENCH_FLAGS)
 
 .PHONY: fuzz
 fuzz:  ## Fuzz every parser for FUZZ_SECONDS (default 60) each
