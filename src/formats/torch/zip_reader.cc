@@ -150,7 +150,7 @@ class ZipOpener {
     const std::string folder = out_.layout.root + "data/";
     std::size_t count = 0;
     for (std::size_t i = 0; i < used.size(); ++i)
-      count += !used[i] && member(i).name.starts_with(folder) && !member(i).folder() ? 1 : 0;
+      if (!used[i] && member(i).name.starts_with(folder) && !member(i).folder()) ++count;
     if (count > 0)
       zip::FindingList(&data_.findings, 1, file_.path())
           .add("torch.unused-storage", Severity::kNote, "",
