@@ -1,6 +1,7 @@
 #include "base/progress.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -42,6 +43,21 @@ std::string rate_text(const ProgressState& state, ProgressTime now) {
   if (state.total_bytes <= state.done_bytes) return out;
   const auto left_bytes = static_cast<double>(state.total_bytes - state.done_bytes);
   return fmt::format("{}  {} left", out, duration_text(left_bytes / rate));
+}
+
+/// Columns of the terminal behind `out`; 0 where none tells.
+std::size_t terminal_columns(std::FILE* out) {
+  winsize size{};
+  return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+/// The text with a bar, without one, or cut: a line that wraps could not be redrawn in place.
+std::string text_that_fits(const ProgressState& state, ProgressTime now, std::size_t columns) {
+  std::string text = progress_text(state, now, kBarWidth);
+  if (columns == 0 || text.size() < columns) return text;
+  text = progress_text(state, now, 0);
+  if (text.size() < columns) return text;
+  return escape_text(text, columns > 2 ? columns - 2 : 0);
 }
 
 }  // namespace
@@ -99,7 +115,8 @@ void TerminalProgress::end() {
 
 void TerminalProgress::draw(ProgressTime now) {
   // Wiping after the text, not before it, keeps the line from flickering.
-  std::fputs(fmt::format("\r{}\x1b[K", progress_text(state_, now, kBarWidth)).c_str(), out_);
+  const std::string text = text_that_fits(state_, now, terminal_columns(out_));
+  std::fputs(fmt::format("\r{}\x1b[K", text).c_str(), out_);
   std::fflush(out_);
   drawn_ = now;
   visible_ = true;

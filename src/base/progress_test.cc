@@ -2,7 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pty.h>
+#include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 #include <string>
 
@@ -102,6 +105,30 @@ TEST_F(ProgressTest, ChoosesTheDisplayThatSuitsTheStream) {
   EXPECT_EQ(make_progress(out_, true), nullptr);
   const auto progress = make_progress(out_, false);
   EXPECT_NE(dynamic_cast<LineProgress*>(progress.get()), nullptr);
+}
+
+/// What a terminal of that many columns is sent by one drawing.
+std::string drawn_on_terminal(unsigned short columns) {
+  winsize size{};
+  size.ws_row = 24;
+  size.ws_col = columns;
+  int near = -1, far = -1;
+  EXPECT_EQ(openpty(&near, &far, nullptr, nullptr, &size), 0);
+  std::FILE* out = fdopen(far, "w");
+  const auto progress = make_progress(out, false);
+  EXPECT_NE(dynamic_cast<TerminalProgress*>(progress.get()), nullptr);
+  progress->begin("convert", 1000);
+  std::array<char, 1000> text;
+  const ssize_t count = read(near, text.data(), text.size());
+  std::fclose(out);
+  close(near);
+  return std::string(text.data(), count > 0 ? static_cast<std::size_t>(count) : 0);
+}
+
+TEST_F(ProgressTest, NeverWrapsOnANarrowTerminal) {
+  EXPECT_THAT(drawn_on_terminal(80), HasSubstr("[....."));
+  EXPECT_EQ(drawn_on_terminal(40), "\rconvert    0%  0 B/1000 B\x1b[K");
+  EXPECT_EQ(drawn_on_terminal(10), "\rconvert …\x1b[K");
 }
 
 TEST_F(ProgressTest, CannotBeMovedAboutByAVerb) {

@@ -129,6 +129,19 @@ void add(NumberCounts& counts, std::complex<double> value) {
   }
 }
 
+/// Zeros among 6-bit floats, four of which share three bytes; whole groups only.
+NumberCounts count_sixes(const std::byte* bytes, std::uint64_t count) {
+  NumberCounts out;
+  for (; count - out.elements >= 4; out.elements += 4, bytes += 3) {
+    const auto group = std::to_integer<std::uint32_t>(bytes[0]) |
+                       std::to_integer<std::uint32_t>(bytes[1]) << 8U |
+                       std::to_integer<std::uint32_t>(bytes[2]) << 16U;
+    for (unsigned shift = 0; shift < 24; shift += 6)
+      out.zero += (group >> shift & 31U) == 0 ? 1 : 0;
+  }
+  return out;
+}
+
 /// Parts of complex numbers as unsigned lanes, two by two.
 template <typename T>
 NumberCounts count_pairs(std::span<const std::byte> bytes, std::uint64_t count,
@@ -156,10 +169,11 @@ NumberCounts count_complex(const FloatFormat& format, std::span<const std::byte>
   return count_pairs<std::uint64_t>(bytes, count, rule);
 }
 
-NumberCounts count_in_vectors(const FloatFormat& format, std::span<const std::byte> bytes,
-                              std::uint64_t count) {
+/// Counts as many elements as go in whole vectors or groups.
+NumberCounts count_in_groups(const FloatFormat& format, std::span<const std::byte> bytes,
+                             std::uint64_t count) {
   if (format.bits() == 4) return HWY_DYNAMIC_DISPATCH(count_nibbles)(bytes.data(), count);
-  if (format.bits() < 8) return {};
+  if (format.bits() == 6) return count_sixes(bytes.data(), count);
   return HWY_DYNAMIC_DISPATCH(count_vectors)(bytes.data(), count, part_bytes(format),
                                              rule_of(format));
 }
@@ -191,7 +205,7 @@ NumberCounts count_numbers(DType dtype, std::span<const std::byte> bytes, std::u
   const FloatFormat* format = float_format(dtype);
   if (format == nullptr) return {count, 0, 0, 0};
   if (dtype_row(dtype).kind == DTypeKind::kComplex) return count_complex(*format, bytes, count);
-  NumberCounts out = count_in_vectors(*format, bytes, count);
+  NumberCounts out = count_in_groups(*format, bytes, count);
   const std::uint64_t done_bytes = out.elements * format->bits() / 8;
   out += count_numbers_reference(dtype, bytes.subspan(done_bytes), count - out.elements);
   return out;
