@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "base/try.h"
+#include "formats/pickle/joblib.h"
 #include "formats/pickle/lift_names.h"
 #include "formats/pickle/lift_numpy.h"
 #include "formats/pickle/opcodes.h"
@@ -69,9 +70,10 @@ class GraphLifter final : public Lifter {
         frame.next = 0;
         KILTER_TRY(finish(frame.node));
       } else {
-        const NodeId node = frame.node;
+        const Frame done = frame;
         frames_.pop_back();
-        close(node);
+        open_[done.node] = false;
+        if (done.elements == kNoNode) add_later_parts(done.node);
       }
     }
     tree().set_root(lifted_[root]);
@@ -204,6 +206,7 @@ class GraphLifter final : public Lifter {
 
   Status lift_numpy(NodeId id, NodeId* elements) {
     if (graph_[id].kind != NodeKind::kCall) return ok();
+    if (is_joblib_wrapper(graph_, id)) return lift_joblib(id, elements);
     KILTER_ASSIGN(const NumpyValue value, read_numpy(graph_, id));
     if (const auto* array = std::get_if<NumpyArray>(&value)) {
       lifted_[id] = add_array(*array);
@@ -222,7 +225,28 @@ class GraphLifter final : public Lifter {
     return ok();
   }
 
-  StateId add_array(const NumpyArray& array) {
+  /// An array whose bytes lie raw between the opcodes, or the pickled array of objects behind it.
+  Status lift_joblib(NodeId id, NodeId* elements) {
+    const Node& node = graph_[id];
+    const auto file = hooks_ == nullptr ? std::nullopt : hooks_->verbatim_file();
+    const auto wrapped = read_joblib_wrapper(graph_, id);
+    if (!wrapped) return ok();
+    if (node.appended.size() == 1) {
+      *elements = node.appended[0];
+    } else if (file && node.integer != 0 && wrapped->has_dtype) {
+      StorageInfo storage;
+      storage.file = *file;
+      storage.offset_bytes = static_cast<std::uint64_t>(node.integer);
+      storage.bytes = storage.stored_bytes = wrapped->raw_bytes;
+      storage.big_endian = wrapped->array.big_endian;
+      out_.index.storages.push_back(std::move(storage));
+      lifted_[id] = add_tensor(
+          make_draft(wrapped->array, static_cast<std::uint32_t>(out_.index.storages.size() - 1)));
+    }
+    return ok();
+  }
+
+  static TensorDraft make_draft(const NumpyArray& array, std::uint32_t storage) {
     TensorDraft draft;
     draft.dtype = array.dtype;
     draft.shape = array.shape;
@@ -232,8 +256,12 @@ class GraphLifter final : public Lifter {
       const auto strides = contiguous_strides(turned);
       draft.strides.assign(strides.rbegin(), strides.rend());
     }
-    draft.storage = storage_of(array);
-    return add_tensor(std::move(draft));
+    draft.storage = storage;
+    return draft;
+  }
+
+  StateId add_array(const NumpyArray& array) {
+    return add_tensor(make_draft(array, storage_of(array)));
   }
 
   std::uint32_t storage_of(const NumpyArray& array) {
@@ -297,7 +325,11 @@ class GraphLifter final : public Lifter {
     const Node& node = graph_[id];
     if (frames_.back().elements != kNoNode) {
       const StateId elements = value_of(frames_.back().elements);
-      tree()[lifted_[id]].extra = elements;
+      if (lifted_[id] == kNoState) {
+        lifted_[id] = elements;  // joblib's wrapper stands for the array behind it
+      } else {
+        tree()[lifted_[id]].extra = elements;
+      }
       return ok();
     }
     if (lifted_[id] != kNoState) {
@@ -406,8 +438,7 @@ class GraphLifter final : public Lifter {
   }
 
   /// States and later entries are lifted too: sets them on what `id` became.
-  void close(NodeId id) {
-    open_[id] = false;
+  void add_later_parts(NodeId id) {
     const Node& node = graph_[id];
     const StateId state = lifted_[id];
     if (state == kNoState) return;

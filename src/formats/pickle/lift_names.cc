@@ -148,7 +148,8 @@ class Namer {
   StateId beyond_array(const StateNode& node) const {
     if (node.kind != StateKind::kObject || node.text != "numpy.ndarray") return node.extra;
     const StateNode& elements = tree_[node.extra];
-    return elements.items.size() == 1 ? elements.items[0] : node.extra;
+    return elements.kind == StateKind::kList && elements.items.size() == 1 ? elements.items[0]
+                                                                           : node.extra;
   }
 
   void extend_path(const std::string& part) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <string_view>
 
 #include "base/checked.h"
@@ -27,12 +28,6 @@ constexpr std::array kDTypeCodes = {
     DTypeCode{"c8", DType::kC64},  DTypeCode{"c16", DType::kC128}, DTypeCode{"V2", DType::kV2},
 };
 
-struct ArrayDType {
-  bool object = false;
-  DType dtype = DType::kF32;
-  bool big_endian = false;
-};
-
 bool is_global(const Graph& graph, NodeId node, std::string_view name) {
   const Node& n = graph[node];
   return n.kind == NodeKind::kGlobal && qualified_name(n) == name;
@@ -55,57 +50,32 @@ std::optional<std::string_view> text_of(const Graph& graph, NodeId node) {
   return n.text;
 }
 
-// numpy.dtype('f4', False, True) with the state (3, '<', None, …).
-std::optional<ArrayDType> read_dtype(const Graph& graph, NodeId node) {
-  if (!is_call_of(graph, node, "numpy.dtype")) return std::nullopt;
-  const auto& arguments = call_arguments(graph, graph[node]);
-  if (arguments.empty()) return std::nullopt;
-  const auto code = text_of(graph, arguments[0]);
-  if (!code) return std::nullopt;
-  ArrayDType out;
-  out.object = *code == "O8" || *code == "O4" || *code == "O";
-  if (out.object) return out;
-  const auto row = std::find_if(kDTypeCodes.begin(), kDTypeCodes.end(),
-                                [&](const DTypeCode& r) { return r.code == *code; });
-  if (row == kDTypeCodes.end()) return std::nullopt;
-  out.dtype = row->dtype;
-  if (graph[node].states.empty()) return out;
-  const Node& state = graph[graph[node].states.back()];
-  if (state.kind != NodeKind::kTuple || state.items.size() < 5) return std::nullopt;
+// Bytes of an element by its type string: "f4" 4, "U3" 12 (UCS-4), "M8" 8.
+std::optional<std::uint64_t> item_bytes_of(std::string_view code) {
+  std::uint64_t number = 0;
+  const char* const end = code.data() + code.size();
+  if (code.size() < 2 || code.find_first_of("biufcSUVMm") != 0) return std::nullopt;
+  const auto parsed = std::from_chars(code.data() + 1, end, number);
+  if (parsed.ec != std::errc() || parsed.ptr != end) return std::nullopt;
+  return code[0] == 'U' ? checked_mul<std::uint64_t>(number, 4) : std::optional(number);
+}
+
+bool apply_state(const Graph& graph, const Node& state, DTypeLayout* out) {
+  if (state.kind != NodeKind::kTuple || state.items.size() < 5) return false;
   const auto order = text_of(graph, state.items[1]);
-  if (!order) return std::nullopt;
+  if (!order) return false;
   for (std::size_t i = 2; i < 5; ++i) {  // subarrays and fields: a structure
-    if (graph[state.items[i]].kind != NodeKind::kNone) return std::nullopt;
+    if (graph[state.items[i]].kind != NodeKind::kNone) return false;
   }
-  out.big_endian = *order == ">";
-  return out;
-}
-
-std::optional<std::vector<std::int64_t>> read_shape(const Graph& graph, NodeId node) {
-  const Node& tuple = graph[node];
-  if (tuple.kind != NodeKind::kTuple || tuple.items.size() > kDimensionsMax) return std::nullopt;
-  std::vector<std::int64_t> shape;
-  for (const NodeId item : tuple.items) {
-    if (graph[item].kind != NodeKind::kInt || graph[item].integer < 0) return std::nullopt;
-    shape.push_back(graph[item].integer);
-  }
-  return shape;
-}
-
-std::optional<std::uint64_t> product(const std::vector<std::int64_t>& shape, std::uint64_t unit) {
-  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
-  std::optional<std::uint64_t> out = unit;
-  for (const std::int64_t size : shape) {
-    if (out) out = checked_mul(*out, static_cast<std::uint64_t>(size));
-  }
-  return out;
+  out->big_endian = *order == ">";
+  return true;
 }
 
 std::string count_text(std::optional<std::uint64_t> count, const char* unit) {
   return (count ? std::to_string(*count) : std::string("more than 2^64")) + unit;
 }
 
-Result<NumpyValue> make_array(const Graph& graph, const Node& call, const ArrayDType& dtype,
+Result<NumpyValue> make_array(const Graph& graph, const Node& call, const DTypeLayout& dtype,
                               std::vector<std::int64_t> shape, bool fortran_order, NodeId data) {
   const auto contradiction = [&](std::string expected, std::string found) {
     return fail(Error(ErrorCode::kMalformed, "a numpy array's shape and data contradict each other")
@@ -115,20 +85,20 @@ Result<NumpyValue> make_array(const Graph& graph, const Node& call, const ArrayD
   if (dtype.object) {
     const Node& list = graph[data];
     if (list.kind != NodeKind::kList) return NumpyValue{};
-    const auto count = product(shape, 1);
+    const auto count = element_product(shape, 1);
     if (count != list.items.size()) {
       return contradiction(count_text(count, " elements"), count_text(list.items.size(), ""));
     }
     return NumpyValue{NumpyObjectArray{std::move(shape), data}};
   }
   const auto held = literal_bytes_count(graph, data);
-  if (!held) return NumpyValue{};
-  const auto expected = product(shape, dtype_row(dtype.dtype).bits / 8U);
+  if (!held || !dtype.dtype) return NumpyValue{};
+  const auto expected = element_product(shape, dtype.item_bytes);
   if (expected != held) {
     return contradiction(count_text(expected, " bytes"), count_text(held, ""));
   }
   NumpyArray out;
-  out.dtype = dtype.dtype;
+  out.dtype = *dtype.dtype;
   out.big_endian = dtype.big_endian;
   out.fortran_order = fortran_order;
   out.shape = std::move(shape);
@@ -145,7 +115,7 @@ Result<NumpyValue> read_reconstruct(const Graph& graph, const Node& call) {
   const Node& state = graph[call.states[0]];
   if (state.kind != NodeKind::kTuple || state.items.size() != 5) return NumpyValue{};
   auto shape = read_shape(graph, state.items[1]);
-  const auto dtype = read_dtype(graph, state.items[2]);
+  const auto dtype = read_dtype_layout(graph, state.items[2]);
   const Node& order = graph[state.items[3]];
   if (!shape || !dtype) return NumpyValue{};
   if (order.kind != NodeKind::kBool && order.kind != NodeKind::kInt) return NumpyValue{};
@@ -156,7 +126,7 @@ Result<NumpyValue> read_reconstruct(const Graph& graph, const Node& call) {
 Result<NumpyValue> read_frombuffer(const Graph& graph, const Node& call) {
   const auto& arguments = call_arguments(graph, call);
   if (arguments.size() < 3 || arguments.size() > 4) return NumpyValue{};
-  const auto dtype = read_dtype(graph, arguments[1]);
+  const auto dtype = read_dtype_layout(graph, arguments[1]);
   auto shape = read_shape(graph, arguments[2]);
   const auto order =
       arguments.size() == 4 ? text_of(graph, arguments[3]) : std::optional<std::string_view>("C");
@@ -168,7 +138,7 @@ Result<NumpyValue> read_frombuffer(const Graph& graph, const Node& call) {
 Result<NumpyValue> read_scalar(const Graph& graph, const Node& call) {
   const auto& arguments = call_arguments(graph, call);
   if (arguments.size() != 2) return NumpyValue{};
-  const auto dtype = read_dtype(graph, arguments[0]);
+  const auto dtype = read_dtype_layout(graph, arguments[0]);
   if (!dtype || dtype->object) return NumpyValue{};
   return make_array(graph, call, *dtype, {}, false, arguments[1]);
 }
@@ -208,6 +178,48 @@ std::optional<std::uint64_t> latin1_count(std::string_view text) {
 }
 
 }  // namespace
+
+// numpy.dtype('f4', False, True) with the state (3, '<', None, …).
+std::optional<DTypeLayout> read_dtype_layout(const Graph& graph, NodeId node) {
+  if (!is_call_of(graph, node, "numpy.dtype")) return std::nullopt;
+  const auto& arguments = call_arguments(graph, graph[node]);
+  if (arguments.empty()) return std::nullopt;
+  const auto code = text_of(graph, arguments[0]);
+  if (!code) return std::nullopt;
+  DTypeLayout out;
+  out.object = *code == "O8" || *code == "O4" || *code == "O";
+  if (out.object) return out;
+  const auto size = item_bytes_of(*code);
+  if (!size) return std::nullopt;
+  out.item_bytes = *size;
+  const auto row = std::find_if(kDTypeCodes.begin(), kDTypeCodes.end(),
+                                [&](const DTypeCode& r) { return r.code == *code; });
+  if (row != kDTypeCodes.end()) out.dtype = row->dtype;
+  const Node& call = graph[node];
+  const bool known = call.states.empty() || apply_state(graph, graph[call.states.back()], &out);
+  return known ? std::optional(out) : std::nullopt;
+}
+
+std::optional<std::vector<std::int64_t>> read_shape(const Graph& graph, NodeId node) {
+  const Node& tuple = graph[node];
+  if (tuple.kind != NodeKind::kTuple || tuple.items.size() > kDimensionsMax) return std::nullopt;
+  std::vector<std::int64_t> shape;
+  for (const NodeId item : tuple.items) {
+    if (graph[item].kind != NodeKind::kInt || graph[item].integer < 0) return std::nullopt;
+    shape.push_back(graph[item].integer);
+  }
+  return shape;
+}
+
+std::optional<std::uint64_t> element_product(const std::vector<std::int64_t>& shape,
+                                             std::uint64_t item_bytes) {
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
+  std::optional<std::uint64_t> out = item_bytes;
+  for (const std::int64_t size : shape) {
+    if (out) out = checked_mul(*out, static_cast<std::uint64_t>(size));
+  }
+  return out;
+}
 
 bool is_call_of(const Graph& graph, NodeId node, std::string_view name) {
   const Node& n = graph[node];

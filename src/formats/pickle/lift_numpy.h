@@ -39,6 +39,20 @@ using NumpyValue = std::variant<std::monostate, NumpyArray, NumpyObjectArray>;
 /// Errors: kMalformed where shape and bytes contradict each other.
 Result<NumpyValue> read_numpy(const Graph& graph, NodeId node);
 
+/// A numpy.dtype object, as far as its size shows.
+struct DTypeLayout {
+  bool object = false;
+  std::optional<DType> dtype;  ///< none for text, dates and opaque bytes
+  std::uint64_t item_bytes = 0;
+  bool big_endian = false;
+};
+/// nullopt for structures and what is no dtype.
+std::optional<DTypeLayout> read_dtype_layout(const Graph& graph, NodeId node);
+std::optional<std::vector<std::int64_t>> read_shape(const Graph& graph, NodeId node);
+/// Bytes of an array; nullopt where they do not fit 64 bits.
+std::optional<std::uint64_t> element_product(const std::vector<std::int64_t>& shape,
+                                             std::uint64_t item_bytes);
+
 /// The bytes that `node` stands for: plain bytes, Python 2's strings, or
 /// `_codecs.encode(text, 'latin1')`. nullopt for anything else.
 std::optional<std::string> literal_bytes(const Graph& graph, NodeId node);

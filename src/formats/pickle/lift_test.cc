@@ -111,6 +111,20 @@ TEST(Lift, KeepsArraysOfTextAsInertObjects) {
   EXPECT_NE(root.state, kNoState);
 }
 
+TEST(Lift, LooksIntoArraysOfObjects) {
+  const std::string a = array("K\x03\x85", "f4", "<", kThreeFloats);
+  const auto one = lift_bytes(array(")", "O8", "|", "](}U\x01w" + a + "se") + ".");
+  ASSERT_TRUE(one) << one.error().text();
+  EXPECT_EQ(names(*one), Names{"w"});
+  const StateNode& root = one->state[one->state.root()];
+  EXPECT_EQ(root.text, "numpy.ndarray");
+  EXPECT_EQ(root.state, kNoState);
+  const auto two = lift_bytes(array("K\x02\x85", "O8", "|", "](N" + a + "e") + ".");
+  ASSERT_TRUE(two) << two.error().text();
+  EXPECT_EQ(names(*two), Names{"1"});
+  EXPECT_FALSE(lift_bytes(array("K\x03\x85", "O8", "|", "](N" + a + "e") + "."));
+}
+
 TEST(Lift, NamesTensorsByPath) {
   const std::string a = array("K\x03\x85", "f4", "<", kThreeFloats);
   const auto lifted = lift_bytes(

@@ -37,6 +37,7 @@ Stream Machine::run() {
     }
   }
   stream_.end_bytes = base_ + position_;
+  if (!stream_.stopped) stream_.left_on_stack = std::move(stack_);
   return std::move(stream_);
 }
 

@@ -68,6 +68,10 @@ struct Limits {
   std::uint64_t memo_count_max = 10'000'000;
   std::uint64_t stack_depth_max = 10'000'000;
   std::uint64_t opcode_count_max = 200'000'000;
+  /// Reads arrays as joblib.load does: the bytes of each lie in the stream behind the BUILD of its
+  /// joblib.numpy_pickle.NumpyArrayWrapper. That node's `integer` is then their offset in the file
+  /// (as Node::offset_bytes counts); of an array of objects, `appended` holds the array.
+  bool joblib_arrays = false;
 };
 
 /// Something noteworthy that happened on the way, in order of offset.
@@ -81,6 +85,7 @@ enum class EventKind : std::uint8_t {
   kStackFault,  ///< underflow, wrong type, missing memo slot: real unpicklers would fail or differ
   kFrameFault,  ///< FRAME that straddles an opcode or runs past the end
   kComputedName,     ///< STACK_GLOBAL whose operands are no plain strings
+  kSparseMemo,       ///< PUT at an index far beyond the number of entries: costs loaders memory
   kSetItemOnObject,  ///< SETITEM(S)/APPEND(S)/ADDITEMS on something that is not that container
 };
 struct Event {
@@ -97,7 +102,7 @@ struct Stream {
   int protocol = 0;             ///< by PROTO; 0 if none
   bool stopped = false;         ///< STOP was reached
   NodeId result = kNoNode;
-  std::vector<NodeId> left_on_stack;  ///< beside the result
+  std::vector<NodeId> left_on_stack;  ///< beside the result; all of it where it broke
   std::optional<Error> error;         ///< why it ended before STOP; events before it stay
 };
 

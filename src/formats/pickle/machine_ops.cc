@@ -10,6 +10,7 @@
 namespace kilter::pickle {
 namespace {
 
+constexpr std::uint64_t kSparseIndexMin = 1 << 20;
 constexpr const char* kOpcodesOfText = "FILSVPgpci";
 
 bool is_text_opcode(std::uint8_t opcode) {
@@ -414,6 +415,11 @@ bool Machine::put(std::uint64_t index) {
   NodeId id;
   if (!top(&id)) return false;
   if (over_limit(memo_.count() + 1, limits_.memo_count_max, "memo entries")) return false;
+  // The C unpickler keeps an array of twice the highest index.
+  if (!sparse_memo_ && index > kSparseIndexMin && index / 64 > memo_.count()) {
+    sparse_memo_ = true;
+    add_event(EventKind::kSparseMemo, id, fmt::format("memo slot {} is filled", index));
+  }
   memo_.put(index, id);
   return true;
 }
@@ -555,7 +561,7 @@ bool Machine::op_build() {
   const NodeId target = stack_.back();
   add_event(EventKind::kBuild, target);
   if (!is_shared(target)) node(target).states.push_back(state);
-  return true;
+  return !limits_.joblib_arrays || read_joblib_array(target);
 }
 
 bool Machine::op_extension(std::size_t size_bytes) {

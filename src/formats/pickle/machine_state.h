@@ -104,6 +104,8 @@ class Machine {
   bool op_new_obj();
   bool op_new_obj_ex();
   bool op_build();
+  bool read_joblib_array(NodeId wrapper);
+  bool read_joblib_objects(NodeId wrapper);
   bool op_extension(std::size_t size_bytes);
   bool op_persistent_text();
   bool op_persistent();
@@ -122,6 +124,7 @@ class Machine {
   std::uint64_t opcode_count_ = 0;
   std::uint64_t text_bytes_ = 0;
   std::uint64_t buffer_count_ = 0;
+  bool sparse_memo_ = false;
   std::vector<NodeId> stack_;
   std::vector<std::size_t> marks_;
   Memo memo_;

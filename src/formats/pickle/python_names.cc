@@ -3,8 +3,10 @@
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "formats/pickle/machine.h"
+#include "formats/pickle/rules.h"
 
 namespace kilter::pickle {
 namespace {
@@ -124,21 +126,26 @@ constexpr NameRow kNames[] = {
 
 }  // namespace
 
-std::string qualified_name(const Node& global) {
+PythonName python_name(const Node& global) {
   const std::string_view module = global.text;
   const std::string_view name = global.text2;
-  if (!global.items.empty()) return "<computed>.<computed>";
   const auto named = std::find_if(std::begin(kNames), std::end(kNames), [&](const NameRow& row) {
     return row.module == module && row.name == name;
   });
   if (named != std::end(kNames)) {
-    return std::string(named->to_module).append(".").append(named->to_name);
+    return {std::string(named->to_module), std::string(named->to_name)};
   }
   const auto moved = std::find_if(std::begin(kModules), std::end(kModules),
                                   [&](const ModuleRow& row) { return row.from == module; });
   std::string_view to = moved == std::end(kModules) ? module : moved->to;
   if (module == "exceptions") to = "builtins";
-  return std::string(to).append(".").append(name);
+  return {std::string(to), std::string(name)};
+}
+
+std::string qualified_name(const Node& global) {
+  if (!global.items.empty()) return "<computed>.<computed>";
+  PythonName out = python_name(global);
+  return std::move(out.module).append(".").append(out.name);
 }
 
 }  // namespace kilter::pickle

@@ -18,6 +18,7 @@ struct ScanContext {
   std::string path;  ///< file, or file!member
   Wrapping wrapping = Wrapping::kBare;
   Limits limits;
+  int depth = 0;  ///< of pickles inside pickles
 };
 
 /// Scans every stream in `bytes` to the end, also past STOP and past faults, and appends findings.
