@@ -1,13 +1,16 @@
 #include <array>
 
 #include "formats/format.h"
+#include "formats/npy/npy_formats.h"
 #include "formats/safetensors/safetensors_format.h"
 
 namespace kilter::formats {
 
 std::span<const Format* const> format_table() {
-  static const std::array<const Format*, 1> kTable = {
+  static const std::array<const Format*, 3> kTable = {
       &safetensors_format(),
+      &npy_format(),
+      &npz_format(),
   };
   return kTable;
 }

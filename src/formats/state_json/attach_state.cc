@@ -61,6 +61,11 @@ class Joiner {
     tensor.parameter = record.parameter;
     if (stored.contains(record.tied_to)) data_->ties.emplace_back(record.name, record.tied_to);
     if (!record.dtype) return;
+    if (dtype_row(*record.dtype).bits == dtype_row(tensor.dtype).bits &&
+        *record.shape == tensor.shape) {
+      tensor.dtype = *record.dtype;  // whatever the layout: only the meaning of the bits changes
+      return;
+    }
     const auto bytes = contiguous_bytes(*record.dtype, *record.shape);
     if (!bytes || *bytes != tensor.bytes() || !tensor.contiguous() || tensor.offset_elements != 0)
       return note("state-json.record", record.name,
