@@ -4,12 +4,15 @@
 #include <array>
 #include <cstring>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/checked.h"
 #include "base/try.h"
 #include "flow/file_cache.h"
+#include "flow/fresh_memory.h"
 #include "flow/inflate.h"
 #include "flow/strided_read.h"
+#include "io/page_cache.h"
 #include "tensor/kernels/byte_swap.h"
 #include "tensor/kernels/sign.h"
 
@@ -103,12 +106,15 @@ class FileSource : public Source {
                       std::span<std::byte> out) const;
   Status read_decoded(std::size_t storage, std::uint64_t offset_bytes,
                       std::span<std::byte> out) const;
+  void prepare_strided(std::size_t storage) const;
   Status locate(Status status, std::uint32_t file) const;
 
   TensorIndex index_;
   mutable flow::FileCache cache_;
   mutable flow::InflateCache inflate_;
   mutable ScratchShelf scratch_;
+  mutable std::mutex prepared_mutex_;
+  mutable std::unordered_set<std::size_t> prepared_;  // storages
   mutable std::mutex held_mutex_;
   mutable std::unordered_map<std::uint32_t, std::shared_ptr<const io::ReadFile>> held_;
 };
@@ -169,6 +175,7 @@ Status FileSource::read_view(const TensorInfo& tensor, std::uint64_t offset_byte
 
 Status FileSource::read_elements(const TensorInfo& tensor, std::uint64_t first,
                                  std::span<std::byte> out, std::uint64_t scratch_bytes_max) const {
+  prepare_strided(tensor.storage);
   const DTypeRow& row = dtype_row(tensor.dtype);
   const std::uint64_t count = out.size() / (row.bits / 8U);
   auto memory = scratch_.take(std::max(scratch_bytes_max, kScratchBytesLeast));
@@ -180,6 +187,20 @@ Status FileSource::read_elements(const TensorInfo& tensor, std::uint64_t first,
   scratch_.put_back(std::move(memory));
   if (status && index_.storages[tensor.storage].big_endian) byte_swap(out, row.swap_bytes);
   return status;
+}
+
+/// Short runs from all over a storage find it in the page cache: from a cold disk each would cost a
+/// seek. Only a part of free memory is asked for, so that a huge storage does not drive out others.
+void FileSource::prepare_strided(std::size_t storage) const {
+  const StorageInfo& info = index_.storages[storage];
+  if (info.coding != StorageCoding::kRaw) return;
+  {
+    std::lock_guard lock(prepared_mutex_);
+    if (!prepared_.insert(storage).second) return;
+  }
+  if (info.stored_bytes > flow::available_memory_bytes() / 4) return;
+  const auto file = cache_.open(info.file, index_.files[info.file]);
+  if (file) io::read_ahead(**file, info.offset_bytes, info.stored_bytes);
 }
 
 Status FileSource::read_storage(std::size_t storage, DType element, std::uint64_t offset_bytes,
