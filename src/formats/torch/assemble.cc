@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "base/text.h"
 #include "base/try.h"
 #include "formats/findings.h"
 #include "formats/pickle/lift.h"
@@ -70,6 +71,37 @@ Status check_alone(const TensorIndex& index, const TensorInfo& tensor) {
   one.tensors = {tensor};
   one.tensors[0].storage = 0;
   return one.validate();
+}
+
+class ChainedHooks final : public pickle::LiftHooks {
+ public:
+  ChainedHooks(pickle::LiftHooks* first, pickle::LiftHooks* second)
+      : first_(first), second_(second) {}
+  Result<std::optional<StateId>> lift(pickle::Lifter& lifter, pickle::NodeId node) override {
+    if (first_ != nullptr) {
+      KILTER_ASSIGN(const auto made, first_->lift(lifter, node));
+      if (made) return made;
+    }
+    return second_->lift(lifter, node);
+  }
+
+ private:
+  pickle::LiftHooks* first_;
+  pickle::LiftHooks* second_;
+};
+
+/// ('module', class, file, source): torch before 1.6 saved a model's source code beside it.
+void keep_sources(const pickle::Graph& graph, CheckpointData* data) {
+  constexpr std::size_t kSourceBytesMax = 2 << 20;
+  std::unordered_set<std::string> seen;
+  for (const pickle::Node& node : graph.nodes) {
+    const auto module = read_module_id(graph, node);
+    if (!module || module->source == pickle::kNoNode) continue;
+    const auto text = text_of(graph, module->source);
+    if (!text || text->empty() || text->size() > kSourceBytesMax || !is_valid_utf8(*text)) continue;
+    const std::string path = "source/" + module->name + ".py";
+    if (seen.insert(path).second && seen.size() <= 1000) data->documents.push_back({path, *text});
+  }
 }
 
 class Settler {
@@ -146,13 +178,16 @@ pickle::Limits pickle_limits(std::uint64_t header_bytes_max) {
 }
 
 Status lift_graph(const pickle::Graph& graph, pickle::NodeId root, const std::string& pickle_path,
-                  const OpenOptions& options, StorageTable* table, CheckpointData* data) {
+                  const OpenOptions& options, StorageTable* table, CheckpointData* data,
+                  pickle::LiftHooks* first) {
   TorchHooks hooks(graph, root, table, options.lenient);
-  auto status = pickle::lift(graph, root, &hooks, data);
+  ChainedHooks chained(first, &hooks);
+  auto status = pickle::lift(graph, root, &chained, data);
   if (!status) return fail(std::move(status).error().at_path(pickle_path));
   for (Error& fault : hooks.faults)
     data->findings.push_back(formats::finding_from({"torch.bad-rebuild", std::move(fault)},
                                                    Severity::kMalformed, pickle_path));
+  keep_sources(graph, data);
   return ok();
 }
 

@@ -6,7 +6,7 @@
 
 #include "kilter/checkpoint.h"
 
-#include "formats/pickle/machine.h"
+#include "formats/pickle/lift.h"
 #include "formats/torch/storages.h"
 
 namespace kilter::torch {
@@ -20,9 +20,11 @@ pickle::Limits pickle_limits(std::uint64_t header_bytes_max);
 Status lift_pickle(Bytes bytes, const std::string& pickle_path, const OpenOptions& options,
                    StorageTable* table, CheckpointData* data);
 
-/// The same from a graph that was run already.
+/// The same from a graph that was run already. `first`, if given, is asked before torch's own
+/// hooks. Sources of classes that old files carry along become documents "source/<class>.py".
 Status lift_graph(const pickle::Graph& graph, pickle::NodeId root, const std::string& pickle_path,
-                  const OpenOptions& options, StorageTable* table, CheckpointData* data);
+                  const OpenOptions& options, StorageTable* table, CheckpointData* data,
+                  pickle::LiftHooks* first = nullptr);
 
 /// Turns faults of storages into errors (strict) or findings (lenient) that name tensors, and
 /// checks every view. Lenient: tensors whose bytes are not all there are taken out, and their place

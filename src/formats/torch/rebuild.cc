@@ -165,6 +165,13 @@ TorchHooks::Lifted TorchHooks::lift_call(Lifter& lifter, NodeId node) {
   if (at.items.size() < 2) return std::nullopt;
   const Node& callable = graph_[at.items[0]];
   const Node& arguments = graph_[at.items[1]];
+  if (const auto module = read_module_id(graph_, callable);
+      module && arguments.kind == NodeKind::kTuple) {
+    const Call made{lifter, graph_, node, arguments.items};
+    std::vector<StateId> items;
+    for (std::size_t i = 0; i < arguments.items.size(); ++i) items.push_back(made.lifted(i));
+    return made.object(module->name, std::move(items));
+  }
   if (callable.kind != NodeKind::kGlobal || !callable.text.starts_with("torch.") ||
       arguments.kind != NodeKind::kTuple)
     return std::nullopt;

@@ -45,6 +45,16 @@ Status read_view(const Graph& graph, NodeId id, StorageRequest* request) {
 
 }  // namespace
 
+std::optional<ModuleId> read_module_id(const Graph& graph, const Node& node) {
+  if (node.kind != NodeKind::kPersistentId) return std::nullopt;
+  const Node& id = graph[node.items[0]];
+  if (id.kind != NodeKind::kTuple) return std::nullopt;
+  const std::size_t at = id.items.size() == 4 && text_of(graph, id.items[0]) == "module" ? 1 : 0;
+  if (id.items.size() != at + 3 || graph[id.items[at]].kind != NodeKind::kGlobal)
+    return std::nullopt;
+  return ModuleId{pickle::qualified_name(graph[id.items[at]]), id.items[at + 2]};
+}
+
 std::optional<std::string> text_of(const Graph& graph, NodeId id) {
   const Node& node = graph[id];
   if (node.kind == NodeKind::kString || node.kind == NodeKind::kBytes) return node.text;

@@ -61,6 +61,15 @@ class StorageTable {
 Result<std::optional<StorageRequest>> read_storage_id(const pickle::Graph& graph,
                                                       pickle::NodeId id);
 
+/// ('module', class, file, source), or (class, file, source) in tar files: a class and where it
+/// came from.
+struct ModuleId {
+  std::string name;  ///< "module.Class"
+  pickle::NodeId source = pickle::kNoNode;
+};
+/// nullopt if `node` is no persistent id of this kind.
+std::optional<ModuleId> read_module_id(const pickle::Graph& graph, const pickle::Node& node);
+
 /// Element size of `dtype` in bytes as torch counts storages; 1 for packed types.
 std::uint64_t storage_element_bytes(DType dtype);
 
