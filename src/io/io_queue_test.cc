@@ -33,6 +33,11 @@ struct Case {
   IoQueueKind kind;
   bool real;
 };
+std::string name_of(const Case& row) {
+  return std::string(row.kind == IoQueueKind::kUring ? "Uring" : "Threads") +
+         (row.real ? "Real" : "Memory");
+}
+void PrintTo(const Case& row, std::ostream* out) { *out << name_of(row); }
 
 class AnyQueue : public testing::TestWithParam<Case> {
  protected:
@@ -52,14 +57,12 @@ class AnyQueue : public testing::TestWithParam<Case> {
   std::unique_ptr<IoQueue> queue_;
 };
 
-INSTANTIATE_TEST_SUITE_P(
-    Every, AnyQueue,
-    testing::Values(Case{IoQueueKind::kUring, true}, Case{IoQueueKind::kThreads, true},
-                    Case{IoQueueKind::kUring, false}, Case{IoQueueKind::kThreads, false}),
-    [](const auto& row) {
-      return std::string(row.param.kind == IoQueueKind::kUring ? "Uring" : "Threads") +
-             (row.param.real ? "Real" : "Memory");
-    });
+INSTANTIATE_TEST_SUITE_P(Every, AnyQueue,
+                         testing::Values(Case{IoQueueKind::kUring, true},
+                                         Case{IoQueueKind::kThreads, true},
+                                         Case{IoQueueKind::kUring, false},
+                                         Case{IoQueueKind::kThreads, false}),
+                         [](const auto& row) { return name_of(row.param); });
 
 TEST_P(AnyQueue, MovesManyRandomRangesFromSeveralThreads) {
   constexpr std::size_t kBytes = 3'000'001;

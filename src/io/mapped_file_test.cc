@@ -82,8 +82,7 @@ TEST_F(MappedFiles, TellWhatIsInThePageCache) {
   EXPECT_LT(cached_fraction(*file), 0.1) << "asking must not read";
   std::string half(text.size() / 2, ' ');
   ASSERT_OK(file->read_at(0, std::as_writable_bytes(std::span(half))));
-  EXPECT_GT(cached_fraction(*file), 0.45);
-  EXPECT_LT(cached_fraction(*file), 0.75);
+  EXPECT_GT(cached_fraction(*file), 0.45);  // read-ahead may have brought the rest, too
 }
 
 }  // namespace
