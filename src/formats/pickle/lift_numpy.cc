@@ -60,14 +60,19 @@ std::optional<std::uint64_t> item_bytes_of(std::string_view code) {
   return code[0] == 'U' ? checked_mul<std::uint64_t>(number, 4) : std::optional(number);
 }
 
+// A structure has names and fields; bit 0 of its flags says that some of them are objects.
 bool apply_state(const Graph& graph, const Node& state, DTypeLayout* out) {
   if (state.kind != NodeKind::kTuple || state.items.size() < 5) return false;
   const auto order = text_of(graph, state.items[1]);
-  if (!order) return false;
-  for (std::size_t i = 2; i < 5; ++i) {  // subarrays and fields: a structure
-    if (graph[state.items[i]].kind != NodeKind::kNone) return false;
-  }
+  if (!order || graph[state.items[2]].kind != NodeKind::kNone) return false;
   out->big_endian = *order == ">";
+  const bool structure = graph[state.items[3]].kind != NodeKind::kNone ||
+                         graph[state.items[4]].kind != NodeKind::kNone;
+  if (!structure) return true;
+  out->dtype.reset();
+  out->big_endian = false;
+  if (state.items.size() < 8 || graph[state.items[7]].kind != NodeKind::kInt) return false;
+  out->object = (graph[state.items[7]].integer & 1) != 0;
   return true;
 }
 

@@ -42,11 +42,11 @@ Result<NumpyValue> read_numpy(const Graph& graph, NodeId node);
 /// A numpy.dtype object, as far as its size shows.
 struct DTypeLayout {
   bool object = false;
-  std::optional<DType> dtype;  ///< none for text, dates and opaque bytes
+  std::optional<DType> dtype;  ///< none for text, dates, structures, opaque bytes
   std::uint64_t item_bytes = 0;
   bool big_endian = false;
 };
-/// nullopt for structures and what is no dtype.
+/// nullopt for dtypes with subarrays and what is no dtype.
 std::optional<DTypeLayout> read_dtype_layout(const Graph& graph, NodeId node);
 std::optional<std::vector<std::int64_t>> read_shape(const Graph& graph, NodeId node);
 /// Bytes of an array; nullopt where they do not fit 64 bits.

@@ -45,6 +45,12 @@ bool says_something(const Graph& graph) {
   });
 }
 
+bool has_joblib_arrays(const Graph& graph) {
+  return std::any_of(graph.events.begin(), graph.events.end(), [&](const pickle::Event& event) {
+    return event.kind == pickle::EventKind::kBuild && pickle::is_joblib_wrapper(graph, event.node);
+  });
+}
+
 /// Bytes of NumPy arrays stay in the file: it is the pickle.
 class BareHooks final : public pickle::LiftHooks {
  public:
@@ -72,12 +78,6 @@ struct Loaded {
   std::optional<Error> error;        // of the pickle that broke, if one did
   std::uint64_t trailing_bytes = 0;  // behind the last pickle
 };
-
-bool has_joblib_arrays(const Graph& graph) {
-  return std::any_of(graph.events.begin(), graph.events.end(), [&](const pickle::Event& event) {
-    return event.kind == pickle::EventKind::kBuild && pickle::is_joblib_wrapper(graph, event.node);
-  });
-}
 
 Loaded run_all(Bytes bytes, bool joblib) {
   Loaded out;
@@ -151,6 +151,7 @@ class PickleFormat final : public Format {
     if (head.size() >= 3 && head[0] == std::byte{0x80} && pickle::begins_like_pickle(head)) {
       const std::string evidence = fmt::format("PROTO opcode, protocol {}", stream.protocol);
       if (stream.stopped) return {92, evidence + ", a whole pickle"};
+      if (has_joblib_arrays(graph)) return {90, evidence + ", joblib arrays"};
       return {cut ? 85 : 40, evidence + (cut ? "" : ", broken")};
     }
     if (stream.stopped) return {60, "opcodes of a text pickle up to STOP"};

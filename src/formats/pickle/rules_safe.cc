@@ -180,6 +180,13 @@ constexpr SafeRow kRows[] = {
     {"scipy.sparse.coo", "coo_matrix", Shape::kInstance},
     {"scipy.interpolate._interpolate", "interp1d", Shape::kInstance},
     {"joblib.numpy_pickle", "NumpyArrayWrapper", Shape::kInstance},
+    {"pandas", "DataFrame Series Index RangeIndex DatetimeIndex MultiIndex", Shape::kInstance},
+    {"pandas", "StringDtype CategoricalDtype", Shape::kData},
+    {"pandas.arrays",
+     "StringArray DatetimeArray TimedeltaArray IntegerArray FloatingArray "
+     "BooleanArray",
+     Shape::kInstance},
+    {"pandas._libs.arrays", "__pyx_unpickle_NDArrayBacked", Shape::kArrayOfClass},
     {"pandas.core.frame", "DataFrame", Shape::kInstance},
     {"pandas.core.series", "Series", Shape::kInstance},
     {"pandas.core.internals.managers", "BlockManager SingleBlockManager", Shape::kData},
@@ -259,6 +266,8 @@ constexpr std::string_view kInstanceModules[] = {
     "sklearn.kernel_ridge",
     "sklearn.linear_model",
     "sklearn.manifold",
+    "sklearn.metrics._dist_metrics",
+    "sklearn.metrics._scorer",
     "sklearn.mixture",
     "sklearn.model_selection",
     "sklearn.multiclass",
@@ -292,6 +301,11 @@ bool contains_word(std::string_view words, std::string_view word) {
 bool is_below(std::string_view module, std::string_view parent) {
   return module.starts_with(parent) &&
          (module.size() == parent.size() || module[parent.size()] == '.');
+}
+
+bool is_capitalized(std::string_view name) {
+  if (name.starts_with('_')) name.remove_prefix(1);
+  return !name.empty() && name[0] >= 'A' && name[0] <= 'Z';
 }
 
 // torch.FloatStorage, torch.cuda.HalfStorage, torch.FloatTensor: named, never called.
@@ -332,7 +346,7 @@ std::optional<SafeRule> find_safe(std::string_view module, std::string_view name
   if (is_torch_typed(module, name)) return SafeRule{Shape::kNameOnly, kGrowsNot};
   if (is_exception(module, name)) return SafeRule{Shape::kData, kGrowsNot};
   if (is_numpy_dtype_class(module, name)) return SafeRule{Shape::kData, kGrowsNot};
-  if (name[0] < 'A' || name[0] > 'Z' || !is_dotted_identifier(module)) return std::nullopt;
+  if (!is_capitalized(name) || !is_dotted_identifier(module)) return std::nullopt;
   if (std::find(std::begin(kNotInstances), std::end(kNotInstances), name) !=
       std::end(kNotInstances)) {
     return std::nullopt;
