@@ -137,7 +137,7 @@ NumberCounts count_sixes(const std::byte* bytes, std::uint64_t count) {
                        std::to_integer<std::uint32_t>(bytes[1]) << 8U |
                        std::to_integer<std::uint32_t>(bytes[2]) << 16U;
     for (unsigned shift = 0; shift < 24; shift += 6)
-      out.zero += (group >> shift & 31U) == 0 ? 1 : 0;
+      out.zero += (group >> shift & 31U) == 0 ? 1U : 0U;
   }
   return out;
 }
@@ -154,9 +154,9 @@ NumberCounts count_pairs(std::span<const std::byte> bytes, std::uint64_t count,
     std::memcpy(parts, bytes.data() + i * sizeof(parts), sizeof(parts));
     const auto real = static_cast<T>(parts[0] & mask), imaginary = static_cast<T>(parts[1] & mask);
     const bool nan = real > infinite || imaginary > infinite;
-    out.nan += nan ? 1 : 0;
-    out.infinite += !nan && (real == infinite || imaginary == infinite) ? 1 : 0;
-    out.zero += real == 0 && imaginary == 0 ? 1 : 0;
+    out.nan += nan ? 1U : 0U;
+    out.infinite += !nan && (real == infinite || imaginary == infinite) ? 1U : 0U;
+    out.zero += real == 0 && imaginary == 0 ? 1U : 0U;
   }
   return out;
 }
