@@ -62,6 +62,7 @@ class Scanner {
       stream = run_stream(rest(), base_ + position_, limits, &graph);
     }
     judge_graph(graph, context_, &findings_);
+    sweep_bad_frames(graph);
     position_ = static_cast<std::size_t>(stream.end_bytes - base_);
     if (stream.stopped) return true;
     sweep(rest_after_fault(stream), "a loader that reads on behind the fault");
@@ -97,6 +98,16 @@ class Scanner {
     const std::uint64_t fault =
         stream.error ? stream.error->offset_bytes.value_or(stream.end_bytes) : stream.end_bytes;
     return bytes_.subspan(static_cast<std::size_t>(std::min(fault, stream.end_bytes) - base_));
+  }
+
+  /// Where a frame ends inside an argument, some unpicklers skip bytes that others read as text.
+  void sweep_bad_frames(const Graph& graph) {
+    const auto bad = std::find_if(graph.events.begin(), graph.events.end(), [](const Event& event) {
+      return event.kind == EventKind::kFrameFault;
+    });
+    if (bad == graph.events.end()) return;
+    sweep(bytes_.subspan(static_cast<std::size_t>(bad->offset_bytes - base_)),
+          "an unpickler that treats frames in another way");
   }
 
   void sweep(Bytes bytes, std::string_view who) {

@@ -53,6 +53,7 @@ class Sweeper {
   void run() {
     try_pickles();
     find_globals();
+    find_stack_globals();
   }
 
  private:
@@ -113,6 +114,40 @@ class Sweeper {
       report(at, module, name, *danger);
       return;
     }
+  }
+
+  /// Two short texts and STACK_GLOBAL, with or without MEMOIZE behind each.
+  void find_stack_globals() {
+    const char opcode = static_cast<char>(kOpStackGlobal);
+    for (std::size_t at = text_.find(opcode, covered_);
+         at != std::string_view::npos && hidden_ < kHiddenMax; at = text_.find(opcode, at + 1)) {
+      std::size_t begin = at;
+      const auto name = text_before(&begin);
+      const auto module = name.empty() ? name : text_before(&begin);
+      if (module.empty() || find_safe(module, name)) continue;
+      const DangerRule* const danger = find_danger(module, name);
+      if (danger != nullptr) report(begin, module, name, *danger);
+    }
+  }
+
+  /// The text whose opcode ends at `*end`, which moves to the opcode's begin; empty if there is
+  /// none.
+  std::string_view text_before(std::size_t* end) const {
+    std::size_t stop = *end;
+    if (stop > 0 && text_[stop - 1] == static_cast<char>(kOpMemoize)) --stop;
+    for (std::size_t size = 1; size <= kModuleBytesMax && size + 2 <= stop; ++size) {
+      if (!is_name_char(text_[stop - size])) break;
+      const std::size_t begin = stop - size;
+      const auto stated = static_cast<unsigned char>(text_[begin - 1]);
+      const bool is_short =
+          stated == size && text_[begin - 2] == static_cast<char>(kOpShortBinUnicode);
+      const bool is_long = size + 5 <= stop && text_[begin - 5] == kOpBinUnicode &&
+                           static_cast<unsigned char>(text_[begin - 4]) == size;
+      if (!is_short && !is_long) continue;
+      *end = begin - (is_short ? 2 : 5);
+      return text_.substr(begin, size);
+    }
+    return {};
   }
 
   void report(std::size_t at, std::string_view module, std::string_view name,
