@@ -32,6 +32,16 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+/// Processor seconds of all threads, user and system.
+double cpu_seconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
 /// Peak RSS since reset_peak(), in MiB.
 double peak_mib() {
   std::ifstream status("/proc/self/status");
@@ -141,26 +151,31 @@ struct Bench {
       need(file->read_at(
           at, std::span(block).first(std::min<std::uint64_t>(block.size(), bytes - at))));
   }
-  void report(const char* work, double seconds, double peak_before) const {
-    std::printf("%-16s %7.3f s %7.2f GB/s   peak RSS +%.0f MiB\n", work, seconds,
-                static_cast<double>(bytes) / seconds / 1e9, peak_mib() - peak_before);
+  struct Start {
+    double peak = (reset_peak(), peak_mib());
+    double cpu = cpu_seconds();
+    double wall = now();
+  };
+  void report(const char* work, const Start& start) const {
+    const double seconds = now() - start.wall;
+    std::printf("%-16s %7.3f s %7.2f GB/s %7.3f s of processors   peak RSS +%.0f MiB\n", work,
+                seconds, static_cast<double>(bytes) / seconds / 1e9, cpu_seconds() - start.cpu,
+                peak_mib() - start.peak);
     std::fflush(stdout);
   }
 
   void copy(const char* work, bool is_cold, bool transposed, bool checksums) const {
     is_cold ? cold() : warm();
-    reset_peak();
-    const double before = peak_mib();
     const auto from = source(transposed);
     const Plan plan = make_plan(from);
     OneFile sink(checksums);
-    const double start = now();
+    const Start start;
     {
       auto publication =
           need(io::Publication::beside(io::real_file_system(), folder, io::Replace::kAllow));
       need(run_plan(plan, sink, io::real_file_system(), *publication, folder, options, {}));
     }
-    report(work, now() - start, before);
+    report(work, start);
     auto out = need(io::real_file_system().open_read(folder + "/out.bin"));
     std::uint64_t at = 5000;
     for (std::size_t i = 0; i < plan.outputs.size(); at += plan.outputs[i++].bytes)
@@ -177,9 +192,7 @@ struct Bench {
   void load(const char* work, bool is_cold, LoadMode mode) const {
     is_cold ? cold() : warm();
     const auto from = source(false);
-    reset_peak();
-    const double before = peak_mib();
-    const double start = now();
+    const Start start;
     const auto loaded = need(load_tensors(from, mode, {}));
     std::uint64_t wrong = 0;
     for (std::size_t i = 0; i < from->index().tensors.size(); ++i) {
@@ -191,7 +204,7 @@ struct Bench {
         if (word != word_at((base + at) / 8)) ++wrong;
       }
     }
-    report(work, now() - start, before);
+    report(work, start);
     if (wrong != 0) stop("loaded bytes differ");
   }
 };

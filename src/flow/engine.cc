@@ -40,6 +40,10 @@ Result<flow::MemoryPlan> divide_memory(const Plan& plan, const EngineOptions& op
   needs.has_kernels =
       std::any_of(plan.outputs.begin(), plan.outputs.end(),
                   [](const PlanOutput& output) { return output.kernel != nullptr; });
+  for (const PlanOutput& output : plan.outputs)
+    needs.has_blocks =
+        needs.has_blocks || std::any_of(output.inputs.begin(), output.inputs.end(),
+                                        [](const PlanInput& i) { return flow::wants_blocks(i); });
   KILTER_ASSIGN(const flow::MemoryPlan memory, flow::plan_memory(needs));
   for (const PlanOutput& output : plan.outputs)
     if (output.kernel && flow::kernel_group_bytes(output) > memory.kernel_bytes)

@@ -7,13 +7,6 @@
 #include "flow/engine_test_support.h"
 
 namespace kilter::test {
-namespace {
-
-std::string random_bytes(Random& random, std::size_t count) {
-  std::string out(count, '\0');
-  for (char& c : out) c = static_cast<char>(random() % 5 == 0 ? random() : random() % 3);
-  return out;
-}
 
 std::string deflated(std::string plain) {
   z_stream z{};
@@ -26,6 +19,14 @@ std::string deflated(std::string plain) {
   EXPECT_EQ(deflate(&z, Z_FINISH), Z_STREAM_END);
   out.resize(z.total_out);
   deflateEnd(&z);
+  return out;
+}
+
+namespace {
+
+std::string random_bytes(Random& random, std::size_t count) {
+  std::string out(count, '\0');
+  for (char& c : out) c = static_cast<char>(random() % 5 == 0 ? random() : random() % 3);
   return out;
 }
 

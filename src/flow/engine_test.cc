@@ -273,6 +273,44 @@ struct Simple {
   OneSink sink;
 };
 
+TEST(Engine, GathersLargeTransposedTensorsInBlocks) {
+  constexpr std::int64_t kRows = 512, kColumns = 40000;
+  Simple simple(1);
+  std::string plain(kRows * kColumns, '\0'), want(plain.size(), '\0');
+  for (std::size_t i = 0; i < plain.size(); ++i)
+    plain[i] = static_cast<char>(i * 0x9e3779b97f4a7c15ULL >> 57U);
+  for (std::size_t c = 0; c < kColumns; ++c)
+    for (std::size_t r = 0; r < kRows; ++r) want[r * kColumns + c] = plain[c * kRows + r];
+  const std::string packed = test::deflated(plain);
+  for (const bool is_deflated : {false, true}) {
+    const std::string& stored = is_deflated ? packed : plain;
+    simple.files->put("root/a.bin", stored);
+    simple.index.files[0].bytes = stored.size();
+    StorageInfo& storage = simple.index.storages[0];
+    storage.coding = is_deflated ? StorageCoding::kDeflate : StorageCoding::kRaw;
+    storage.stored_bytes = stored.size();
+    storage.bytes = plain.size();
+    simple.index.tensors[0].shape = {kRows, kColumns};
+    simple.index.tensors[0].strides = {1, kRows};
+    ASSERT_TRUE(simple.index.validate().has_value());
+    PlanOutput& output = simple.plan.outputs[0];
+    output.shape = simple.index.tensors[0].shape;
+    output.bytes = plain.size();
+    output.inputs[0].source = make_file_source(*simple.files, "root", true, simple.index);
+    for (const unsigned threads : {1U, 2U, 8U})
+      for (const std::uint64_t memory : {16U, 64U, 512U}) {
+        EngineOptions options;
+        options.thread_count = threads;
+        options.max_memory_bytes = memory << 20;
+        const auto report = simple.run(options);
+        ASSERT_TRUE(report.has_value()) << report.error().text();
+        EXPECT_TRUE(test::content_of(*simple.files, "target/out/out.bin") == want)
+            << threads << " threads, " << memory << " MiB";
+        ASSERT_TRUE(io::remove_tree(*simple.files, "target/out").has_value());
+      }
+  }
+}
+
 TEST(Engine, StopsWhenCancelledAndLeavesNothing) {
   Simple simple(1 << 20);
   CancelToken token;

@@ -33,6 +33,8 @@ struct CaseShape {
 Case make_case(io::FileSystem& files, const std::string& root, Random& random,
                const CaseShape& shape = {});
 
+/// As a raw DEFLATE stream.
+std::string deflated(std::string plain);
 /// A file's content.
 std::string content_of(io::FileSystem& files, const std::string& path);
 /// Creates a file with this content.

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "base/text.h"
+#include "flow/block_cache.h"
 #include "flow/engine.h"
 #include "io/buffer_pool.h"
 
@@ -15,6 +16,7 @@ constexpr std::uint64_t kMiB = 1ULL << 20;
 constexpr std::uint64_t kFixedBytes = 2 * kMiB;
 /// Larger tiles no longer make writes faster; smaller ones begin to cost.
 constexpr std::uint64_t kTileBytesBest = 8 * kMiB;
+constexpr std::uint64_t kBlockUnit = kMiB;  ///< whole elements of any dtype
 constexpr std::uint64_t kTileBytesLeast = 64ULL << 10;
 constexpr std::size_t kTilesMost = 12;
 constexpr std::size_t kStagingMost = 6;
@@ -38,11 +40,14 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs) {
   MemoryPlan plan;
   plan.scratch_bytes = budget >= 128 * kMiB ? 4 * kMiB : kMiB;
   plan.kernel_bytes = needs.has_kernels ? plan.scratch_bytes : 0;
+  plan.block_bytes =
+      needs.has_blocks ? budget / 2 / BlockCache::kBlockCount / kBlockUnit * kBlockUnit : 0;
   const std::uint64_t each = plan.scratch_bytes + plan.kernel_bytes;
-  const auto most_threads = static_cast<unsigned>(std::min<std::uint64_t>(budget / 4 / each, 1024));
+  const auto most_threads = static_cast<unsigned>(
+      std::min<std::uint64_t>(budget / (needs.has_blocks ? 8 : 4) / each, 1024));
   plan.thread_count = std::clamp(needs.thread_count, 1U, std::max(most_threads, 1U));
-  const std::uint64_t rest =
-      budget - kFixedBytes - each * plan.thread_count;  // at least budget / 2
+  const std::uint64_t rest = budget - kFixedBytes - plan.block_bytes * BlockCache::kBlockCount -
+                             each * plan.thread_count;  // positive: at most 2 + 8 + 4 of 16 MiB
   plan.tile_bytes = needs.tile_bytes != 0 ? needs.tile_bytes : choose_tile_bytes(rest);
   if (plan.tile_bytes > rest)
     return fail(Error(ErrorCode::kInvalidArgument, "the memory budget does not hold one tile")

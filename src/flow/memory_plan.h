@@ -12,6 +12,7 @@ struct MemoryNeeds {
   unsigned thread_count = 1;     ///< wanted
   std::uint64_t tile_bytes = 0;  ///< 0 = chosen here
   bool has_kernels = false;
+  bool has_blocks = false;  ///< some input is read in blocks (block_cache.h)
 };
 
 struct MemoryPlan {
@@ -22,6 +23,7 @@ struct MemoryPlan {
   std::size_t staging_count = 0;    ///< 0: no direct reads
   std::uint64_t scratch_bytes = 0;  ///< for each thread, for the source
   std::uint64_t kernel_bytes = 0;   ///< for each thread, for kernel inputs; 0 without kernels
+  std::uint64_t block_bytes = 0;    ///< of one block; 0 without blocks
 };
 
 /// Errors: kInvalidArgument below kEngineMemoryBytesMin, or for a tile size that is no multiple of

@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::size_t kRawFilesHeldMax = 32;
 constexpr std::uint64_t kScratchBytesLeast = 1ULL << 20;
+constexpr std::uint64_t kReadAheadBytes = 1ULL << 20;
 constexpr std::size_t kUnitBytesMax = 16;
 
 /// Reads [offset_bytes, offset_bytes + out.size()) of a run of units through `whole`, which reads
@@ -200,7 +201,11 @@ void FileSource::prepare_strided(std::size_t storage) const {
   }
   if (info.stored_bytes > flow::available_memory_bytes() / 4) return;
   const auto file = cache_.open(info.file, index_.files[info.file]);
-  if (file) io::read_ahead(**file, info.offset_bytes, info.stored_bytes);
+  if (!file) return;
+  // The kernel cuts a longer wish short (Linux: to the device's read-ahead window).
+  for (std::uint64_t at = 0; at < info.stored_bytes; at += kReadAheadBytes)
+    io::read_ahead(**file, info.offset_bytes + at,
+                   std::min(kReadAheadBytes, info.stored_bytes - at));
 }
 
 Status FileSource::read_storage(std::size_t storage, DType element, std::uint64_t offset_bytes,

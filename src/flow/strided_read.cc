@@ -274,6 +274,15 @@ StridedReader::StridedReader(const TensorInfo& tensor)
   if (dims_.empty()) dims_.push_back({1, 1});
 }
 
+std::uint64_t StridedReader::read_cost_bytes(std::uint64_t count) const {
+  std::uint64_t cost = 0;
+  for (const Box& box : RangeCutter(dims_).cut(offset_elements_, 0, count)) {
+    const RunPlan plan = plan_runs(box, element_bytes_);
+    cost += plan.run_count * (kGapBytes + plan.run * element_bytes_);
+  }
+  return cost;
+}
+
 Status StridedReader::read(const StorageRead& read, std::uint64_t first, std::uint64_t count,
                            std::span<std::byte> out, std::span<std::byte> scratch) const {
   BoxReader reader(read, element_bytes_, out, scratch);

@@ -28,6 +28,10 @@ class StridedReader {
   Status read(const StorageRead& read, std::uint64_t first, std::uint64_t count,
               std::span<std::byte> out, std::span<std::byte> scratch) const;
 
+  /// What reading the first `count` elements costs, in bytes: those read, gaps included, and a
+  /// fixed number for each call of `read`.
+  std::uint64_t read_cost_bytes(std::uint64_t count) const;
+
   static constexpr std::size_t kScratchBytesMin = 64 * 1024;
 
  private:

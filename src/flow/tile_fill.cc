@@ -39,6 +39,12 @@ std::uint32_t combine_crc32(std::uint32_t a, std::uint32_t b, std::uint64_t b_by
   return static_cast<std::uint32_t>(::crc32_combine(a, b, static_cast<z_off_t>(b_bytes)));
 }
 
+bool wants_blocks(const PlanInput& input) {
+  if (input.kind != InputKind::kTensor) return false;
+  const TensorIndex& index = input.source->index();
+  return wants_blocks(index, index.tensors[input.index]);
+}
+
 std::uint64_t kernel_group_bytes(const PlanOutput& output) {
   std::uint64_t total = 0;
   for (const PlanInput& input : output.inputs)
@@ -50,7 +56,13 @@ TileFiller::TileFiller(const Plan& plan, const MemoryPlan& memory, bool wants_ch
     : plan_(plan),
       scratch_bytes_(memory.scratch_bytes),
       wants_checksums_(wants_checksums),
-      kernel_buffers_(memory.kernel_bytes, memory.thread_count) {}
+      kernel_buffers_(memory.kernel_bytes, memory.thread_count),
+      blocks_(memory.block_bytes) {
+  if (memory.block_bytes == 0) return;
+  for (std::size_t o = 0; o < plan.outputs.size(); ++o)
+    for (std::size_t i = 0; i < plan.outputs[o].inputs.size(); ++i)
+      if (wants_blocks(plan.outputs[o].inputs[i])) in_blocks_.emplace(o, i);
+}
 
 TileFill TileFiller::fill(const FileMap& map, std::uint64_t offset_bytes, std::span<std::byte> out,
                           const std::vector<StagedPart>& staged) {
@@ -73,7 +85,7 @@ TileFill TileFiller::fill(const FileMap& map, std::uint64_t offset_bytes, std::s
         if (const StagedPart* ready = find_staged(staged, part.segment)) {
           std::memcpy(to.data(), ready->bytes.data(), to.size());
         } else {
-          result.status = fill_output(plan_.outputs[segment.index], part.segment_offset, to);
+          result.status = fill_output(segment.index, part.segment_offset, to);
           if (!result.status) return result;
         }
         result.read_bytes += to.size();
@@ -86,16 +98,21 @@ TileFill TileFiller::fill(const FileMap& map, std::uint64_t offset_bytes, std::s
   return result;
 }
 
-Status TileFiller::fill_output(const PlanOutput& output, std::uint64_t offset_bytes,
+Status TileFiller::fill_output(std::size_t number, std::uint64_t offset_bytes,
                                std::span<std::byte> out) {
-  Status status = output.kernel ? compute(output, offset_bytes, out)
-                                : read_input(output, output.inputs[0], offset_bytes, out);
+  const PlanOutput& output = plan_.outputs[number];
+  Status status =
+      output.kernel ? compute(number, offset_bytes, out) : read_input(number, 0, offset_bytes, out);
   if (status) return status;
   return fail(std::move(status).error().at_tensor(output.name));
 }
 
-Status TileFiller::read_input(const PlanOutput& output, const PlanInput& input,
+Status TileFiller::read_input(std::size_t number, std::size_t input_number,
                               std::uint64_t offset_bytes, std::span<std::byte> out) {
+  const PlanOutput& output = plan_.outputs[number];
+  const PlanInput& input = output.inputs[input_number];
+  if (in_blocks_.contains({number, input_number}))
+    return blocks_.read(*input.source, input.index, offset_bytes, out, scratch_bytes_);
   switch (input.kind) {
     case InputKind::kTensor:
       return input.source->read_tensor(input.index, input.offset_bytes + offset_bytes, out,
@@ -110,8 +127,9 @@ Status TileFiller::read_input(const PlanOutput& output, const PlanInput& input,
   return fail(ErrorCode::kInternal, "an input of no kind");
 }
 
-Status TileFiller::compute(const PlanOutput& output, std::uint64_t offset_bytes,
+Status TileFiller::compute(std::size_t number, std::uint64_t offset_bytes,
                            std::span<std::byte> out) {
+  const PlanOutput& output = plan_.outputs[number];
   const std::uint64_t group_bytes = group_bytes_of(output.dtype);
   const std::uint64_t elements = output_elements(output).value_or(0);
   KILTER_ASSIGN(const io::Buffer buffer, kernel_buffers_.take());
@@ -127,13 +145,13 @@ Status TileFiller::compute(const PlanOutput& output, std::uint64_t offset_bytes,
     if (skip == 0 && take != 0) {
       // Narrow elements: the bytes of the last group may be whole without its elements.
       const std::uint64_t count = std::min(take / group_bytes * kGroupElements, elements - first);
-      KILTER_TRY(compute_groups(output, first, count, out.first(take), buffer.span()));
+      KILTER_TRY(compute_groups(number, first, count, out.first(take), buffer.span()));
     } else {
       // A group cut by the tile's border, or the tensor's own last one.
       std::array<std::byte, kGroupBytesMax> whole{};
       const std::uint64_t count = std::min(kGroupElements, elements - first);
       const std::uint64_t held = packed(count, output.dtype);
-      KILTER_TRY(compute_groups(output, first, count, std::span(whole).first(held), buffer.span()));
+      KILTER_TRY(compute_groups(number, first, count, std::span(whole).first(held), buffer.span()));
       take = std::min<std::uint64_t>(out.size(), held - skip);
       std::memcpy(out.data(), whole.data() + skip, take);
     }
@@ -143,16 +161,17 @@ Status TileFiller::compute(const PlanOutput& output, std::uint64_t offset_bytes,
   return ok();
 }
 
-Status TileFiller::compute_groups(const PlanOutput& output, std::uint64_t first_element,
+Status TileFiller::compute_groups(std::size_t number, std::uint64_t first_element,
                                   std::uint64_t element_count, std::span<std::byte> out,
                                   std::span<std::byte> scratch) {
+  const PlanOutput& output = plan_.outputs[number];
   std::vector<Bytes> inputs;
   inputs.reserve(output.inputs.size());
   std::uint64_t at = 0;
-  for (const PlanInput& input : output.inputs) {
-    const DType dtype = input_dtype(output, input);
+  for (std::size_t i = 0; i < output.inputs.size(); ++i) {
+    const DType dtype = input_dtype(output, output.inputs[i]);
     const auto to = scratch.subspan(at, packed(element_count, dtype));
-    KILTER_TRY(read_input(output, input, packed(first_element, dtype), to));
+    KILTER_TRY(read_input(number, i, packed(first_element, dtype), to));
     inputs.push_back(to);
     at += round_up(to.size(), kInputAlignBytes);
   }

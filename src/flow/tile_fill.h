@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
+#include <utility>
 #include <vector>
 
+#include "flow/block_cache.h"
 #include "flow/memory_plan.h"
 #include "flow/tile_map.h"
 #include "io/buffer_pool.h"
@@ -42,20 +45,24 @@ class TileFiller {
                 const std::vector<StagedPart>& staged);
 
  private:
-  Status fill_output(const PlanOutput& output, std::uint64_t offset_bytes,
-                     std::span<std::byte> out);
-  Status compute(const PlanOutput& output, std::uint64_t offset_bytes, std::span<std::byte> out);
-  Status compute_groups(const PlanOutput& output, std::uint64_t first_element,
+  Status fill_output(std::size_t number, std::uint64_t offset_bytes, std::span<std::byte> out);
+  Status compute(std::size_t number, std::uint64_t offset_bytes, std::span<std::byte> out);
+  Status compute_groups(std::size_t number, std::uint64_t first_element,
                         std::uint64_t element_count, std::span<std::byte> out,
                         std::span<std::byte> scratch);
-  Status read_input(const PlanOutput& output, const PlanInput& input, std::uint64_t offset_bytes,
+  Status read_input(std::size_t number, std::size_t input_number, std::uint64_t offset_bytes,
                     std::span<std::byte> out);
 
   const Plan& plan_;
   std::uint64_t scratch_bytes_;
   bool wants_checksums_;
   io::BufferPool kernel_buffers_;
+  std::set<std::pair<std::size_t, std::size_t>> in_blocks_;  ///< outputs and their inputs' numbers
+  BlockCache blocks_;
 };
+
+/// True if input `input` of the output is best read in blocks.
+bool wants_blocks(const PlanInput& input);
 
 /// Bytes of kernel inputs that eight elements of the output need: what a thread's kernel scratch
 /// must at least hold.
