@@ -19,11 +19,12 @@ std::optional<std::string_view> root_of(std::string_view name, std::string_view 
 }
 
 /// Folders and files that torch and its tools put beside data.pkl.
-constexpr std::array<std::string_view, 7> kKnownFolders = {
-    "data/", "constants/", "code/", "extra/", ".data/", "bytecode/", "xl_model_weights/"};
-constexpr std::array<std::string_view, 8> kKnownFiles = {
-    "data.pkl",        "constants.pkl",      "version",        "byteorder",
-    ".format_version", ".storage_alignment", "attributes.pkl", "bytecode.pkl"};
+constexpr std::array<std::string_view, 8> kKnownFolders = {
+    "data/",     "constants/",        "code/",         "extra/", ".data/",
+    "bytecode/", "xl_model_weights/", "traced_inputs/"};
+constexpr std::array<std::string_view, 9> kKnownFiles = {
+    "data.pkl",           "constants.pkl",  "version",      "byteorder",        ".format_version",
+    ".storage_alignment", "attributes.pkl", "bytecode.pkl", "traced_inputs.pkl"};
 
 bool known(std::string_view inner) {
   return std::find(kKnownFiles.begin(), kKnownFiles.end(), inner) != kKnownFiles.end() ||

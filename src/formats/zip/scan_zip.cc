@@ -33,12 +33,21 @@ constexpr std::array<std::string_view, 8> kFileOperators = {
     "torch.save(",          "torch.from_file(",    "aten::save",          "aten::from_file",
     "ops.image.write_file", "ops.image.read_file", "ops.torchaudio.sox_", "ops.aten.from_file"};
 
+/// Names in TorchScript's pickles that are no Python: classes of the archive's own code, and tags
+/// of types. torch.load hands such archives to torch.jit.load, whose unpickler knows nothing else.
+bool is_script_name(const Finding& finding) {
+  return finding.rule.starts_with("pickle.") &&
+         (finding.evidence.starts_with("__torch__.") ||
+          finding.evidence.starts_with("torch.jit._pickle."));
+}
+
 /// One archive still to be walked.
 struct Task {
   const io::ReadFile* file = nullptr;
   Wrapping wrapping = Wrapping::kOther;
   int depth = 0;
   bool tar = false;
+  bool script = false;  ///< a TorchScript archive
 };
 
 /// A member of any archive: where its bytes are, or how to get them.
@@ -68,7 +77,7 @@ class ArchiveScan {
       : context_(context), findings_(*findings), run_(run), limits_(limits) {}
 
   Status walk(const io::ReadFile& file, bool tar) {
-    tasks_.push_back({&file, context_.wrapping, 0, tar});
+    tasks_.push_back({&file, context_.wrapping, 0, tar, false});
     while (!tasks_.empty()) {
       const Task task = tasks_.front();
       tasks_.pop_front();
@@ -110,18 +119,18 @@ class ArchiveScan {
     std::move(archive->findings.begin(), archive->findings.end(), std::back_inserter(findings_));
     const bool torch = std::any_of(archive->members.begin(), archive->members.end(),
                                    [](const Member& m) { return m.name.ends_with("data.pkl"); });
-    const bool script =
+    Task inner = task;
+    inner.script =
         torch && std::any_of(archive->members.begin(), archive->members.end(),
                              [](const Member& m) { return m.name.ends_with("/constants.pkl"); });
-    Task inner = task;
     if (torch) inner.wrapping = Wrapping::kTorchZip;
     if (archive->prefix_bytes > 0)
-      KILTER_TRY(part(inner, {"", nullptr, 0, archive->prefix_bytes}, path, script));
+      KILTER_TRY(part(inner, {"", nullptr, 0, archive->prefix_bytes}, path));
     for (const Member& member : archive->members) {
       if (member.folder() || member.name.empty()) continue;
       KILTER_TRY(run_.check());
-      KILTER_TRY(part(inner, {member.name, &member, 0, member.bytes}, cat({path, "!", member.name}),
-                      script));
+      KILTER_TRY(
+          part(inner, {member.name, &member, 0, member.bytes}, cat({path, "!", member.name})));
     }
     return ok();
   }
@@ -136,7 +145,7 @@ class ArchiveScan {
       const std::uint64_t room = task.file->bytes() - member.data_offset_bytes;
       KILTER_TRY(
           part(task, {member.name, nullptr, member.data_offset_bytes, std::min(member.bytes, room)},
-               cat({task.file->path(), "!", member.name}), false));
+               cat({task.file->path(), "!", member.name})));
     }
     return ok();
   }
@@ -157,7 +166,7 @@ class ArchiveScan {
     return out;
   }
 
-  Status part(const Task& task, const Part& part, const std::string& path, bool script) {
+  Status part(const Task& task, const Part& part, const std::string& path) {
     if (++part_count_ > kPartCountMax) {
       if (part_count_ == kPartCountMax + 1)
         add("archive.too-many", Severity::kSuspicious, path,
@@ -165,7 +174,7 @@ class ArchiveScan {
       return ok();
     }
     KILTER_ASSIGN(const MemberBytes head, bytes_of(task, part, kContentHeadBytes));
-    if (script && part.name.find("/code/") != std::string::npos)
+    if (task.script && part.name.find("/code/") != std::string::npos)
       return torch_code(task, part, path);
     if (task.wrapping == Wrapping::kTorchTar &&
         (part.name.ends_with("storages") || part.name.ends_with("tensors")))
@@ -235,7 +244,12 @@ class ArchiveScan {
     if (!bytes) return ok();
     const auto wrapping =
         streams > 0 ? std::optional(Wrapping::kTorchLegacy) : std::optional<Wrapping>();
+    const std::size_t before = findings_.size();
     pickle::scan_pickles(*bytes, 0, pickle_context(task, path, wrapping), &findings_, streams);
+    if (task.script)
+      findings_.erase(std::remove_if(findings_.begin() + static_cast<std::ptrdiff_t>(before),
+                                     findings_.end(), is_script_name),
+                      findings_.end());
     return ok();
   }
 
@@ -246,7 +260,8 @@ class ArchiveScan {
     std::vector<Finding> seen;
     pickle::scan_pickles(*bytes, 0, pickle_context(task, path), &seen);
     for (Finding& finding : seen)
-      if (finding.severity >= Severity::kSuspicious) findings_.push_back(std::move(finding));
+      if (finding.severity >= Severity::kSuspicious && finding.rule != "pickle.trailing-bytes")
+        findings_.push_back(std::move(finding));
     return ok();
   }
 
@@ -306,7 +321,7 @@ class ArchiveScan {
       held_bytes_ += bytes->size();
       file = std::make_unique<MemoryFile>(path, std::move(*bytes));
     }
-    tasks_.push_back({file.get(), Wrapping::kOther, task.depth + 1, tar});
+    tasks_.push_back({file.get(), Wrapping::kOther, task.depth + 1, tar, false});
     files_.push_back(std::move(file));
     return ok();
   }
