@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/try.h"
+#include "io/published_file.h"
 #include "io/safe_path.h"
 
 namespace kilter::io {
@@ -27,6 +28,12 @@ Error exists_error(const std::string& path) {
 
 bool is_code(const Status& status, ErrorCode code) {
   return !status && status.error().code == code;
+}
+
+/// Temporary names mean nothing to whoever reads the error.
+Error at_target(Error error, const std::string& path) {
+  error.path = path;
+  return error;
 }
 
 std::string random_text() {
@@ -83,10 +90,11 @@ class Placement {
     KILTER_ASSIGN(const auto kind, kind_at(files_, target_));
     KILTER_TRY(check_target(kind, target_, by_folder, replace));
     if (!kind) return move_in(Replace::kRefuse, State::kNew);
-    const Status swapped = files_.exchange(temporary_, target_);
+    Status swapped = files_.exchange(temporary_, target_);
     if (is_code(swapped, ErrorCode::kUnsupported)) return move_in(replace, State::kFinal);
-    if (swapped) state_ = State::kSwapped;
-    return swapped;
+    if (!swapped) return fail(at_target(std::move(swapped).error(), target_));
+    state_ = State::kSwapped;
+    return ok();
   }
 
   /// Undoes place().
@@ -110,9 +118,10 @@ class Placement {
   enum class State : std::uint8_t { kTemporary, kNew, kSwapped, kFinal };
 
   Status move_in(Replace replace, State state) {
-    const Status moved = files_.rename(temporary_, target_, replace);
-    if (moved) state_ = state;
-    return moved;
+    Status moved = files_.rename(temporary_, target_, replace);
+    if (!moved) return fail(at_target(std::move(moved).error(), target_));
+    state_ = state;
+    return ok();
   }
 
   /// Cleaning up has nobody left to report to; a passing fault gets a second chance.
@@ -141,13 +150,6 @@ Status sync_files(const std::vector<std::unique_ptr<WriteFile>>& open) {
   return ok();
 }
 
-/// Deepest first: `folders` has parents before what they hold.
-Status sync_folders(FileSystem& files, const std::vector<std::string>& folders) {
-  for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder)
-    KILTER_TRY(files.sync_folder(*folder));
-  return ok();
-}
-
 bool contains(const std::vector<std::string>& values, const std::string& value) {
   return std::ranges::find(values, value) != values.end();
 }
@@ -166,8 +168,10 @@ class FolderPublication : public Publication {
   Result<WriteFile*> add(const std::string& name) override {
     KILTER_TRY(check_relative_name(name));
     KILTER_TRY(each_folder(place_.temporary(), name, [&](const auto& f) { return enter(f); }));
-    KILTER_ASSIGN(auto file, files_.create(join_path(place_.temporary(), name)));
-    open_.push_back(std::move(file));
+    const std::string path = join_path(place_.target(), name);
+    auto file = files_.create(join_path(place_.temporary(), name));
+    if (!file) return fail(at_target(std::move(file).error(), path));
+    open_.push_back(std::make_unique<PublishedFile>(std::move(*file), path));
     return open_.back().get();
   }
 
@@ -183,14 +187,28 @@ class FolderPublication : public Publication {
  private:
   Status enter(const std::string& folder) {
     if (contains(folders_, folder)) return ok();
-    KILTER_TRY(files_.make_folder(folder));
+    KILTER_TRY(shown(files_.make_folder(folder), folder));
     folders_.push_back(folder);
+    return ok();
+  }
+
+  /// The same status with the path that `folder` will have.
+  Status shown(Status status, const std::string& folder) const {
+    if (status) return status;
+    const std::string below = folder.substr(place_.temporary().size());
+    return fail(at_target(std::move(status).error(), place_.target() + below));
+  }
+
+  /// Deepest first: folders_ has parents before what they hold.
+  Status sync_made_folders() {
+    for (auto folder = folders_.rbegin(); folder != folders_.rend(); ++folder)
+      KILTER_TRY(shown(files_.sync_folder(*folder), *folder));
     return ok();
   }
 
   Status make_durable() {
     KILTER_TRY(sync_files(open_));
-    KILTER_TRY(sync_folders(files_, folders_));
+    KILTER_TRY(sync_made_folders());
     KILTER_TRY(place_.place(true, replace_));
     return files_.sync_folder(parent_path(place_.target()));
   }
@@ -253,9 +271,10 @@ class BesidePublication : public Publication {
 
   Result<WriteFile*> create_temporary(const std::string& target) {
     const std::string temporary = temporary_path(target);
-    KILTER_ASSIGN(auto file, files_.create(temporary));
+    auto file = files_.create(temporary);
+    if (!file) return fail(at_target(std::move(file).error(), target));
     places_.emplace_back(files_, temporary, target);
-    open_.push_back(std::move(file));
+    open_.push_back(std::make_unique<PublishedFile>(std::move(*file), target));
     return open_.back().get();
   }
 
@@ -274,7 +293,9 @@ class BesidePublication : public Publication {
     std::vector<std::string> folders;
     for (const std::string& folder : made_) add_once(folders, parent_path(folder));
     for (std::size_t i = 0; i < count; ++i) add_once(folders, parent_path(places_[i].target()));
-    return sync_folders(files_, folders);
+    for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder)
+      KILTER_TRY(files_.sync_folder(*folder));
+    return ok();
   }
 
   static void add_once(std::vector<std::string>& folders, std::string folder) {
@@ -320,7 +341,7 @@ Result<std::unique_ptr<Publication>> Publication::folder(FileSystem& files, cons
     Status made = files.make_folder(temporary);
     if (made) return std::make_unique<FolderPublication>(files, target, temporary, replace);
     if (i >= kNameTriesMax || !is_code(made, ErrorCode::kAlreadyExists))
-      return fail(std::move(made).error());
+      return fail(at_target(std::move(made).error(), target));
   }
 }
 

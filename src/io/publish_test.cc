@@ -170,6 +170,7 @@ TEST_P(PublicationScenario, LeavesTheOldStateAndNothingElseWhenAnyCallFails) {
         const auto code = fault == Fault::kIoError ? ErrorCode::kIo : ErrorCode::kNoSpace;
         EXPECT_EQ(status.error().code, code) << call;
         EXPECT_FALSE(status.error().path.empty()) << call;
+        EXPECT_EQ(status.error().path.find(".kilter-"), std::string::npos) << status.error().text();
       }
       // Only removing the old output, once the new one is durable, may fail unreported; it is
       // tried again.

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -100,9 +101,20 @@ Status RealWriteFile::reserve(std::uint64_t total_bytes) {
   if (result == 0) return ok();
   if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
     return fail(write_error(errno, "reserve room", path_, fd_.get(), total_bytes));
+  return reserve_by_asking(total_bytes);
+}
+
+/// Without fallocate(2) nothing can be set aside, but too little room is known at once.
+Status RealWriteFile::reserve_by_asking(std::uint64_t total_bytes) {
   struct stat info{};
   if (::fstat(fd_.get(), &info) != 0) return fail(os_error(errno, "read the size", path_));
   if (static_cast<std::uint64_t>(info.st_size) >= total_bytes) return ok();
+  struct statvfs disk{};
+  if (::fstatvfs(fd_.get(), &disk) == 0) {
+    const std::uint64_t free = std::uint64_t{disk.f_bavail} * disk.f_frsize;
+    if (total_bytes > free + std::uint64_t{512} * static_cast<std::uint64_t>(info.st_blocks))
+      return fail(no_space_error("reserve room", path_, total_bytes, free));
+  }
   return truncate(total_bytes);
 }
 

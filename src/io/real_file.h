@@ -55,6 +55,8 @@ class RealWriteFile : public WriteFile {
   int direct_fd() const override;
 
  private:
+  Status reserve_by_asking(std::uint64_t total_bytes);
+
   UniqueFd fd_;
   LazyDirectFd direct_;
   std::string path_;
