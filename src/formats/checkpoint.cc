@@ -12,6 +12,7 @@
 #include "base/try.h"
 #include "flow/load.h"
 #include "flow/source.h"
+#include "formats/folder/hub_links.h"
 #include "formats/format.h"
 #include "formats/nearest_names.h"
 
@@ -138,7 +139,8 @@ Result<Checkpoint> open_checkpoint(std::string_view address, const OpenOptions& 
   if (!data) return fail(with_diagnosis(std::move(data).error(), files, *probe));
   data->path = path;
   auto shared = std::make_shared<const CheckpointData>(std::move(*data));
-  auto source = make_file_source(files, shared->root, shared->root_is_folder, shared->index);
+  io::FileSystem& within = shared->root_is_folder ? formats::with_hub_links(files) : files;
+  auto source = make_file_source(within, shared->root, shared->root_is_folder, shared->index);
   return Checkpoint(std::move(shared), std::move(source));
 }
 
