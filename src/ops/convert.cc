@@ -174,8 +174,8 @@ class Conversion {
     sink_ = std::make_unique<CompanionSink>(std::move(inner), conversion_.plan.outputs.size());
     if (target_ != Target::kTorch && needs_state_file()) {
       state_file_ = place_.stem + ".state.json";
-      KILTER_ASSIGN(std::string text, formats::write_state_json(
-                                          data(), keeps_state_ ? data().state : plain_, names_));
+      KILTER_ASSIGN(std::string text, state_json::write_state_json(
+                                          keeps_state_ ? data().state : plain_, names_, records()));
       sink_->add_text(state_file_, std::move(text));
     }
     return ok();
