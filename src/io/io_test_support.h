@@ -62,16 +62,18 @@ ErrorCode code_of(const Result<T>& result) {
   return result ? ErrorCode::kInternal : result.error().code;
 }
 
-#define EXPECT_OK(expression)                                     \
-  do {                                                            \
-    const auto& outcome_ = (expression);                          \
-    EXPECT_TRUE(outcome_.has_value()) << outcome_.error().text(); \
-  } while (false)
+inline testing::AssertionResult succeeded_or(const Error* error) {
+  if (error == nullptr) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << error->text();
+}
 
-#define ASSERT_OK(expression)                                     \
-  do {                                                            \
-    const auto& outcome_ = (expression);                          \
-    ASSERT_TRUE(outcome_.has_value()) << outcome_.error().text(); \
-  } while (false)
+/// Success, or the error's text.
+template <typename T>
+testing::AssertionResult succeeded(const Result<T>& result) {
+  return succeeded_or(result ? nullptr : &result.error());
+}
+
+#define EXPECT_OK(expression) EXPECT_TRUE(succeeded(expression))
+#define ASSERT_OK(expression) ASSERT_TRUE(succeeded(expression))
 
 }  // namespace kilter::io
