@@ -49,7 +49,8 @@ class Tally {
   void add(std::string_view name, std::uint64_t elements, std::uint64_t bytes) {
     auto found = std::find_if(counts_.begin(), counts_.end(),
                               [&](const Count& count) { return count.name == name; });
-    if (found == counts_.end()) found = counts_.insert(counts_.end(), Count{std::string(name)});
+    if (found == counts_.end())
+      found = counts_.insert(counts_.end(), Count{std::string(name), 0, 0, 0});
     ++found->tensor_count;
     found->parameter_count = capped_add(found->parameter_count, elements);
     found->bytes = capped_add(found->bytes, bytes);
@@ -72,14 +73,20 @@ bool same_view(const TensorInfo& a, const TensorInfo& b) {
 // Who shows whose bytes: from the reader's ties and from storages seen by several tensors.
 class Sharing {
  public:
-  explicit Sharing(const CheckpointData& data) : data_(data), first_(data.index.tensors.size()) {
-    for (std::size_t i = 0; i < first_.size(); ++i) first_[i] = i;
+  explicit Sharing(const CheckpointData& data)
+      : data_(data), first_(data.index.tensors.size()), elements_(first_.size()) {
+    for (std::size_t i = 0; i < first_.size(); ++i) {
+      first_[i] = i;
+      elements_[i] = data.index.tensors[i].element_count();
+    }
     by_storage();
     by_name();
   }
 
   /// The earlier tensor that is the same one, or `i` itself.
   std::size_t original(std::size_t i) const { return first_[i]; }
+
+  std::uint64_t elements(std::size_t i) const { return elements_[i]; }
 
   std::vector<SharedGroup> groups() const {
     std::vector<SharedGroup> out;
@@ -113,22 +120,22 @@ class Sharing {
   // Views of one storage share it where the container knows storages at all (torch); elsewhere a
   // storage may be a whole file, so only equal views count.
   void by_storage() {
-    std::vector<std::vector<std::size_t>> users(data_.index.storages.size());
-    std::vector<bool> repeated(data_.index.storages.size(), false);
+    std::map<std::uint32_t, std::vector<std::size_t>> users;  // of storages seen more than once
     std::vector<std::size_t> user(data_.index.storages.size(), kNoPosition);
     for (std::size_t i = 0; i < first_.size(); ++i) {
       const std::uint32_t storage = data_.index.tensors[i].storage;
-      if (storage >= user.size() || data_.index.tensors[i].element_count() == 0) continue;
+      if (storage >= user.size() || elements_[i] == 0) continue;
       if (user[storage] == kNoPosition) {
         user[storage] = i;
         continue;
       }
-      if (users[storage].empty()) users[storage].push_back(user[storage]);
-      users[storage].push_back(i);
+      auto& members = users[storage];
+      if (members.empty()) members.push_back(user[storage]);
+      members.push_back(i);
     }
     const bool views_mean_something =
         data_.format.starts_with("torch") || data_.format.find("pickle") != std::string::npos;
-    for (const auto& members : users) link(members, views_mean_something);
+    for (const auto& [storage, members] : users) link(members, views_mean_something);
   }
 
   void link(const std::vector<std::size_t>& members, bool views_mean_something) {
@@ -167,6 +174,7 @@ class Sharing {
 
   const CheckpointData& data_;
   std::vector<std::size_t> first_;
+  std::vector<std::uint64_t> elements_;
   std::vector<std::vector<std::size_t>> views_;
 };
 
@@ -204,7 +212,7 @@ std::uint64_t group_elements(const NameTable& names, const NameGroup& group) {
   if (is_buffer(group.form)) return 0;
   std::uint64_t total = 0;
   for (std::uint32_t at = group.first; at != kNone; at = names.next(at))
-    total = capped_add(total, names.tensor(at).element_count());
+    total = capped_add(total, names.elements(at));
   return total;
 }
 
@@ -222,7 +230,7 @@ void count_all(const CheckpointData& data, const Placement& placement, const Nam
   for (std::size_t i = 0; i < data.index.tensors.size(); ++i) {
     const TensorInfo& tensor = data.index.tensors[i];
     const bool copy = sharing.original(i) != i;
-    const std::uint64_t elements = copy ? 0 : tensor.element_count();
+    const std::uint64_t elements = copy ? 0 : sharing.elements(i);
     const std::uint64_t bytes = copy ? 0 : tensor.bytes();
     Count& dtype = by_dtype[static_cast<std::size_t>(tensor.dtype)];
     ++dtype.tensor_count;

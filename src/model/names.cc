@@ -33,30 +33,33 @@ std::string_view last_level(std::string_view name) {
 }  // namespace
 
 void fold_name(std::string_view name, std::string* out) {
+  // Only levels that begin with a digit can be numbers; the rest is copied in long runs.
   out->clear();
+  std::size_t copied = 0;
   std::size_t begin = 0;
-  while (begin <= name.size()) {
+  while (begin < name.size()) {
     std::size_t end = begin;
     while (end < name.size() && !is_separator(name[end])) ++end;
-    const std::string_view level = name.substr(begin, end - begin);
-    if (is_number(level))
-      out->append("{n}");
-    else if (end == name.size() && is_packed_level(level))
-      out->append("weight");
-    else
-      out->append(level);
-    if (end == name.size()) return;
-    out->push_back(name[end]);
+    if (is_digit(name[begin]) && is_number(name.substr(begin, end - begin))) {
+      out->append(name.substr(copied, begin - copied)).append("{n}");
+      copied = end;
+    } else if (end == name.size() && is_packed_level(name.substr(begin))) {
+      out->append(name.substr(copied, begin - copied)).append("weight");
+      copied = end;
+    }
     begin = end + 1;
   }
+  out->append(name.substr(copied));
 }
 
 NameTable::NameTable(const TensorIndex& index, std::vector<std::uint32_t> tensors,
                      std::vector<std::string_view> names)
     : index_(&index), tensors_(std::move(tensors)), names_(std::move(names)) {
   next_.assign(names_.size(), kNone);
+  elements_.reserve(names_.size());
   std::string form;
   for (std::uint32_t at = 0; at < names_.size(); ++at) {
+    elements_.push_back(tensor(at).element_count());
     if (names_[at].size() <= kNameBytesMax)
       fold_name(names_[at], &form);
     else

@@ -44,6 +44,7 @@ class NameTable {
   std::string_view name(std::uint32_t at) const { return names_[at]; }
   std::uint32_t tensor_position(std::uint32_t at) const { return tensors_[at]; }
   const TensorInfo& tensor(std::uint32_t at) const { return index_->tensors[tensors_[at]]; }
+  std::uint64_t elements(std::uint32_t at) const { return elements_[at]; }
   const std::vector<NameGroup>& groups() const { return groups_; }
   std::uint32_t next(std::uint32_t at) const { return next_[at]; }  ///< in the same group
 
@@ -61,6 +62,7 @@ class NameTable {
   std::vector<std::uint32_t> tensors_;
   std::vector<std::string_view> names_;
   std::vector<std::uint32_t> next_;
+  std::vector<std::uint64_t> elements_;  // kept here: tensors lie far apart in memory
   std::vector<NameGroup> groups_;
   std::unordered_map<std::string_view, std::uint32_t> group_of_form_;
   mutable std::unordered_map<std::string_view, std::uint32_t> at_of_name_;  ///< made when asked for

@@ -130,7 +130,7 @@ class Placer {
     std::string_view all = rest;
     for (std::size_t depth = 0; depth < kLevelsMax && part != Part::kOptimizer; ++depth) {
       const std::string_view level = first_level(rest);
-      if (level.size() == rest.size()) break;
+      if (level.size() == rest.size() || (depth == 0 && level == plain_level_)) break;
       if (contains(kOptimizer, level)) {
         part = Part::kOptimizer;
       } else if (contains(kOther, level) && depth <= 1) {
@@ -138,6 +138,7 @@ class Placer {
       } else if (part == Part::kWeights && contains(kEma, level)) {
         part = Part::kEma;
       } else if (!is_container(level, at)) {
+        if (depth == 0) plain_level_ = level;
         break;
       }
       at = data_.state.find(at, level);
@@ -183,6 +184,7 @@ class Placer {
   }
 
   std::string_view without_wrappers(std::string_view name) {
+    if (!name.starts_with('_') && name.find("._") == std::string_view::npos) return name;
     bool found = false;
     for (const std::string_view wrapper : kInnerWrappers)
       found = found || name.find(wrapper) != std::string_view::npos;
@@ -269,6 +271,8 @@ class Placer {
   Placement out_;
   std::vector<std::size_t> taken_;  // bytes cut from the front of each name
   bool bare_optimizer_ = false;
+  std::string_view
+      plain_level_;  // the last first level that was no container: most names repeat it
 };
 
 }  // namespace
