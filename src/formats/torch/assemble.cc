@@ -177,23 +177,26 @@ pickle::Limits pickle_limits(std::uint64_t header_bytes_max) {
   return limits;
 }
 
-Status lift_graph(const pickle::Graph& graph, pickle::NodeId root, const std::string& pickle_path,
+Status lift_graph(pickle::Graph* graph, pickle::NodeId root, const std::string& pickle_path,
                   const OpenOptions& options, StorageTable* table, CheckpointData* data,
                   pickle::LiftHooks* first) {
-  TorchHooks hooks(graph, root, table, options.lenient);
+  keep_sources(*graph, data);
+  TorchHooks hooks(graph, root, table, &data->index, options.lenient);
   ChainedHooks chained(first, &hooks);
-  auto status = pickle::lift(graph, root, &chained, data);
+  auto status = pickle::lift(*graph, root, &chained, data);
   if (!status) return fail(std::move(status).error().at_path(pickle_path));
   for (Error& fault : hooks.faults)
     data->findings.push_back(formats::finding_from({"torch.bad-rebuild", std::move(fault)},
                                                    Severity::kMalformed, pickle_path));
-  keep_sources(graph, data);
   return ok();
 }
 
 Status lift_pickle(Bytes bytes, const std::string& pickle_path, const OpenOptions& options,
                    StorageTable* table, CheckpointData* data) {
   pickle::Graph graph;
+  // torch's pickles take about eleven bytes a node; growing step by step would touch it all twice.
+  constexpr std::size_t kReserveBytesMax = 16 << 20;
+  if (bytes.size() <= kReserveBytesMax) graph.nodes.reserve(bytes.size() / 10);
   const pickle::Stream stream =
       pickle::run_stream(bytes, 0, pickle_limits(options.header_bytes_max), &graph);
   if (stream.error) return fail(Error(*stream.error).at_path(pickle_path));
@@ -208,7 +211,7 @@ Status lift_pickle(Bytes bytes, const std::string& pickle_path, const OpenOption
   }
   if (data->format_detail.empty())
     data->format_detail = "protocol " + std::to_string(stream.protocol);
-  return lift_graph(graph, stream.result, pickle_path, options, table, data);
+  return lift_graph(&graph, stream.result, pickle_path, options, table, data);
 }
 
 Status settle(const OpenOptions& options, StorageTable* table, CheckpointData* data) {

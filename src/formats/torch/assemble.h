@@ -20,9 +20,10 @@ pickle::Limits pickle_limits(std::uint64_t header_bytes_max);
 Status lift_pickle(Bytes bytes, const std::string& pickle_path, const OpenOptions& options,
                    StorageTable* table, CheckpointData* data);
 
-/// The same from a graph that was run already. `first`, if given, is asked before torch's own
-/// hooks. Sources of classes that old files carry along become documents "source/<class>.py".
-Status lift_graph(const pickle::Graph& graph, pickle::NodeId root, const std::string& pickle_path,
+/// The same from a graph that was run already, which loses what is not needed on the way. `first`,
+/// if given, is asked before torch's own hooks. Sources of classes that old files carry along
+/// become documents "source/<class>.py".
+Status lift_graph(pickle::Graph* graph, pickle::NodeId root, const std::string& pickle_path,
                   const OpenOptions& options, StorageTable* table, CheckpointData* data,
                   pickle::LiftHooks* first = nullptr);
 

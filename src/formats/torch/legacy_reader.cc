@@ -80,7 +80,7 @@ class LegacyOpener {
     KILTER_ASSIGN(const pickle::NodeId object, cursor_.next(limits, &graph));
     data_.format_detail =
         "legacy stream, protocol " + std::to_string(graph.streams.back().protocol);
-    KILTER_TRY(lift_graph(graph, object, file_.path(), options_, &storages_, &data_));
+    KILTER_TRY(lift_graph(&graph, object, file_.path(), options_, &storages_, &data_));
     auto placed = read_storages(limits);
     if (!placed && !options_.lenient) return fail(std::move(placed).error());
     if (!placed) broken_ = std::move(placed).error();

@@ -15,18 +15,6 @@ using pickle::Node;
 using pickle::NodeId;
 using pickle::NodeKind;
 
-/// Functions whose first argument is a storage.
-constexpr std::array<std::string_view, 4> kTakeStorage = {
-    "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2",
-    "torch._utils._rebuild_tensor_v3", kRebuildQuantized};
-
-bool takes_storage(const Graph& graph, NodeId callable) {
-  const Node& node = graph[callable];
-  if (node.kind != NodeKind::kGlobal || node.text != "torch._utils") return false;
-  return std::find(kTakeStorage.begin(), kTakeStorage.end(), "torch._utils." + node.text2) !=
-         kTakeStorage.end();
-}
-
 /// Sizes or strides: a tuple or list of integers, or a torch.Size of one.
 std::optional<std::vector<std::int64_t>> integers(const Graph& graph, NodeId id) {
   const Node* node = &graph[id];
@@ -126,28 +114,84 @@ struct TorchHooks::Call {
   }
 };
 
-TorchHooks::TorchHooks(const Graph& graph, NodeId root, StorageTable* table, bool lenient)
-    : graph_(graph), table_(table), lenient_(lenient) {
-  std::unordered_set<NodeId> arguments;
-  for (const Node& node : graph.nodes) {
-    if (node.kind != NodeKind::kCall || node.items.size() < 2) continue;
-    if (takes_storage(graph, node.items[0])) arguments.insert(node.items[1]);
-    // _rebuild_from_type_v2(function, class, arguments, state)
-    const Node& outer = graph[node.items[1]];
-    if (outer.kind == NodeKind::kTuple && outer.items.size() == 4 &&
-        takes_storage(graph, outer.items[0]))
-      arguments.insert(outer.items[2]);
+TorchHooks::TorchHooks(Graph* graph, NodeId root, StorageTable* table, TensorIndex* index,
+                       bool lenient)
+    : graph_(*graph), table_(table), lenient_(lenient) {
+  find_bare_storages(root);
+  prepare(graph, index);
+}
+
+TorchHooks::Callable TorchHooks::callable(NodeId id) {
+  const Node& node = graph_[id];
+  if (node.kind != NodeKind::kGlobal) return Callable::kOther;
+  for (const auto& [known, what] : callables_)
+    if (known == id) return what;
+  Callable what = Callable::kOther;
+  if (node.text == "torch._utils") {
+    if (node.text2 == "_rebuild_tensor" || node.text2 == "_rebuild_tensor_v2")
+      what = Callable::kTensor;
+    else if (node.text2 == "_rebuild_tensor_v3")
+      what = Callable::kTypedTensor;
+    else if (node.text2 == "_rebuild_qtensor")
+      what = Callable::kQuantized;
+    else if (node.text2 == "_rebuild_parameter")
+      what = Callable::kParameter;
   }
+  constexpr std::size_t kRememberedMax = 64;
+  if (callables_.size() < kRememberedMax) callables_.emplace_back(id, what);
+  return what;
+}
+
+void TorchHooks::find_bare_storages(NodeId root) {
+  const auto takes_storage = [this](NodeId id) {
+    const Callable what = callable(id);
+    return what != Callable::kOther && what != Callable::kParameter;
+  };
+  std::vector<bool> arguments(graph_.nodes.size(), false);
+  for (const Node& node : graph_.nodes) {
+    if (node.kind != NodeKind::kCall || node.items.size() < 2) continue;
+    if (takes_storage(node.items[0])) {
+      arguments[node.items[1]] = true;
+      continue;
+    }
+    // _rebuild_from_type_v2(function, class, arguments, state)
+    const Node& outer = graph_[node.items[1]];
+    if (outer.kind == NodeKind::kTuple && outer.items.size() == 4 && takes_storage(outer.items[0]))
+      arguments[outer.items[2]] = true;
+  }
+  bare_.assign(graph_.nodes.size(), false);
   const auto refer = [&](NodeId id) {
-    if (graph[id].kind == NodeKind::kPersistentId) bare_.insert(id);
+    if (graph_[id].kind == NodeKind::kPersistentId) bare_[id] = true;
   };
   refer(root);
-  for (NodeId id = 0; id < graph.nodes.size(); ++id) {
-    const Node& node = graph[id];
-    const std::size_t skip = arguments.contains(id) ? 1 : 0;
-    for (std::size_t i = skip; i < node.items.size(); ++i) refer(node.items[i]);
+  for (NodeId id = 0; id < graph_.nodes.size(); ++id) {
+    const Node& node = graph_[id];
+    for (std::size_t i = arguments[id] ? 1 : 0; i < node.items.size(); ++i) refer(node.items[i]);
     for (const auto* more : {&node.appended, &node.set_items, &node.states})
       for (const NodeId item : *more) refer(item);
+  }
+}
+
+/// Tensors that cannot be read stay as they are: if lifting reaches them, it reports why.
+void TorchHooks::prepare(Graph* graph, TensorIndex* index) {
+  Node empty;
+  empty.kind = NodeKind::kTuple;
+  const auto none = static_cast<NodeId>(graph->nodes.size());
+  graph->nodes.push_back(std::move(empty));
+  bare_.push_back(false);
+  for (NodeId id = 0; id < none; ++id) {
+    Node& node = graph->nodes[id];
+    if (node.kind != NodeKind::kCall || node.items.size() != 2) continue;
+    const Callable what = callable(node.items[0]);
+    Node& arguments = graph->nodes[node.items[1]];
+    if (arguments.kind != NodeKind::kTuple) continue;
+    // Hooks of a parameter are always an empty dictionary of their own.
+    if (what == Callable::kParameter && arguments.items.size() == 3) arguments.items.pop_back();
+    if (what != Callable::kTensor && what != Callable::kTypedTensor) continue;
+    auto info = read_tensor(id, arguments.items, what == Callable::kTypedTensor, index);
+    if (!info) continue;
+    prepared_.emplace(id, std::move(*info));
+    node.items[1] = none;
   }
 }
 
@@ -163,6 +207,8 @@ Result<std::optional<StateId>> TorchHooks::lift(Lifter& lifter, NodeId node) {
 TorchHooks::Lifted TorchHooks::lift_call(Lifter& lifter, NodeId node) {
   const Node& at = graph_[node];
   if (at.items.size() < 2) return std::nullopt;
+  if (const auto ready = prepared_.find(node); ready != prepared_.end())
+    return lifter.add_tensor(std::move(ready->second));
   const Node& callable = graph_[at.items[0]];
   const Node& arguments = graph_[at.items[1]];
   if (const auto module = read_module_id(graph_, callable);
@@ -194,70 +240,84 @@ TorchHooks::Lifted TorchHooks::dispatch(const Call& call, std::string_view name)
   return std::nullopt;
 }
 
-Result<StorageRef> TorchHooks::storage(const Call& call, NodeId id) {
+Error TorchHooks::malformed(NodeId node, std::string message) const {
+  return Error(ErrorCode::kMalformed, std::move(message))
+      .at_offset(graph_[node].offset_bytes)
+      .wanted("", pickle::render(graph_, node));
+}
+
+Result<StorageRef> TorchHooks::storage(NodeId node, NodeId id, TensorIndex* index) {
   if (const auto known = resolved_.find(id); known != resolved_.end()) return known->second;
   KILTER_ASSIGN(const auto request, read_storage_id(graph_, id));
   if (!request)
-    return fail(call.malformed("a tensor is rebuilt from something else than a storage"));
-  KILTER_ASSIGN(const StorageRef ref, table_->resolve(*request, &call.lifter.index()));
+    return fail(malformed(node, "a tensor is rebuilt from something else than a storage"));
+  KILTER_ASSIGN(const StorageRef ref, table_->resolve(*request, index));
   resolved_.emplace(id, ref);
   return ref;
 }
 
 /// Arguments 1 to 3: offset, size, stride.
-Result<TensorInfo> TorchHooks::view(const Call& call, const StorageRef& ref, DType dtype) {
+Result<TensorInfo> TorchHooks::view(NodeId node, const Arguments& arguments, const StorageRef& ref,
+                                    DType dtype) const {
   TensorInfo info;
-  const auto offset = count_of(graph_, call.arguments[1]);
-  auto shape = integers(graph_, call.arguments[2]);
-  auto strides = integers(graph_, call.arguments[3]);
+  const auto offset = count_of(graph_, arguments[1]);
+  auto shape = integers(graph_, arguments[2]);
+  auto strides = integers(graph_, arguments[3]);
   if (!offset || !shape || !strides || shape->size() != strides->size())
-    return fail(call.malformed("a tensor is rebuilt with unsound offset, size or stride"));
+    return fail(malformed(node, "a tensor is rebuilt with unsound offset, size or stride"));
   info.dtype = dtype;
   info.storage = ref.storage;
   info.shape = std::move(*shape);
   info.strides = std::move(*strides);
   info.offset_elements = *offset;
   if (dtype == DType::kF4E2M1 && !unpack_pairs(&info))
-    return fail(call.malformed("a packed 4-bit tensor with strides inside its pairs"));
+    return fail(malformed(node, "a packed 4-bit tensor with strides inside its pairs"));
   // The view's own place counts in elements of the storage's type, the tensor's in its own.
   std::uint64_t base = ref.offset_elements;
   if (ref.offset_elements != 0 && ref.dtype != dtype) {
     const auto bytes = checked_mul(base, storage_element_bytes(ref.dtype));
     if (!bytes || *bytes % storage_element_bytes(dtype) != 0)
-      return fail(call.malformed("a view that begins inside an element"));
+      return fail(malformed(node, "a view that begins inside an element"));
     base = *bytes / storage_element_bytes(dtype);
   }
   const auto begin = checked_add(info.offset_elements, base);
-  if (!begin) return fail(call.malformed("the tensor's offset leaves 64 bits"));
+  if (!begin) return fail(malformed(node, "the tensor's offset leaves 64 bits"));
   info.offset_elements = *begin;
   return info;
 }
 
-TorchHooks::Lifted TorchHooks::tensor(const Call& call, bool typed_by_argument) {
+Result<TensorInfo> TorchHooks::read_tensor(NodeId node, const Arguments& arguments,
+                                           bool typed_by_argument, TensorIndex* index) {
   const std::size_t least = typed_by_argument ? 7 : 4;
-  if (call.arguments.size() < least)
-    return fail(call.malformed("a tensor is rebuilt with too few arguments"));
-  KILTER_ASSIGN(const StorageRef ref, storage(call, call.arguments[0]));
+  if (arguments.size() < least)
+    return fail(malformed(node, "a tensor is rebuilt with too few arguments"));
+  KILTER_ASSIGN(const StorageRef ref, storage(node, arguments[0], index));
   DType dtype = ref.dtype;
   if (typed_by_argument) {
-    const auto stated = dtype_of(graph_, call.arguments[6]);
+    const auto stated = dtype_of(graph_, arguments[6]);
     if (!stated)
       return fail(Error(ErrorCode::kUnsupported, "tensor of an unknown dtype")
-                      .at_offset(graph_[call.node].offset_bytes)
-                      .wanted("a dtype of torch", pickle::render(graph_, call.arguments[6])));
+                      .at_offset(graph_[node].offset_bytes)
+                      .wanted("a dtype of torch", pickle::render(graph_, arguments[6])));
     dtype = *stated;
   }
-  KILTER_ASSIGN(TensorInfo info, view(call, ref, dtype));
-  info.requires_grad = call.has(4) && truthy(call.at(4));
+  KILTER_ASSIGN(TensorInfo info, view(node, arguments, ref, dtype));
+  info.requires_grad = arguments.size() > 4 && truthy(graph_[arguments[4]]);
   // The last argument, where there is one: {"conj": True} or {"neg": True}.
-  if (const std::size_t metadata = least == 7 ? 7 : 6; call.has(metadata)) {
-    const Node& bits = call.at(metadata);
+  if (const std::size_t metadata = typed_by_argument ? 7 : 6; arguments.size() > metadata) {
+    const Node& bits = graph_[arguments[metadata]];
     for (std::size_t i = 0; bits.kind == NodeKind::kDict && i + 1 < bits.items.size(); i += 2) {
       const auto key = text_of(graph_, bits.items[i]);
       if (key == "conj") info.conjugate = truthy(graph_[bits.items[i + 1]]);
       if (key == "neg") info.negative = truthy(graph_[bits.items[i + 1]]);
     }
   }
+  return info;
+}
+
+TorchHooks::Lifted TorchHooks::tensor(const Call& call, bool typed_by_argument) {
+  KILTER_ASSIGN(TensorInfo info,
+                read_tensor(call.node, call.arguments, typed_by_argument, &call.lifter.index()));
   return call.lifter.add_tensor(std::move(info));
 }
 
@@ -285,8 +345,8 @@ TorchHooks::Lifted TorchHooks::parameter_with_state(const Call& call) {
 TorchHooks::Lifted TorchHooks::quantized(const Call& call) {
   if (call.arguments.size() < 6)
     return fail(call.malformed("a quantized tensor is rebuilt with too few arguments"));
-  KILTER_ASSIGN(const StorageRef ref, storage(call, call.arguments[0]));
-  KILTER_ASSIGN(TensorInfo info, view(call, ref, ref.dtype));
+  KILTER_ASSIGN(const StorageRef ref, storage(call.node, call.arguments[0], &call.lifter.index()));
+  KILTER_ASSIGN(TensorInfo info, view(call.node, call.arguments, ref, ref.dtype));
   const Node& parameters = call.at(4);
   const std::size_t count = parameters.kind == NodeKind::kTuple ? parameters.items.size() : 0;
   if (count != 3 && count != 4)
@@ -360,7 +420,7 @@ TorchHooks::Lifted TorchHooks::from_type(const Call& call) {
 }
 
 TorchHooks::Lifted TorchHooks::bare_storage(Lifter& lifter, NodeId node) {
-  if (!bare_.contains(node)) return std::nullopt;
+  if (!bare_[node]) return std::nullopt;
   KILTER_ASSIGN(const auto request, read_storage_id(graph_, node));
   if (!request) return std::nullopt;
   KILTER_ASSIGN(const StorageRef ref, table_->resolve(*request, &lifter.index()));

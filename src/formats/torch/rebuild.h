@@ -4,7 +4,6 @@
 
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "formats/pickle/lift.h"
@@ -38,7 +37,10 @@ inline constexpr std::string_view kRebuildFromType = "torch._tensor._rebuild_fro
 /// Nested and meta tensors and wrapper subclasses stay inert calls; tensors inside them are found.
 class TorchHooks final : public pickle::LiftHooks {
  public:
-  TorchHooks(const pickle::Graph& graph, pickle::NodeId root, StorageTable* table, bool lenient);
+  /// Reads the plain tensors of `graph` at once and takes their arguments out of it: lifting ten
+  /// values for each of ten thousand tensors would cost more than all the rest.
+  TorchHooks(pickle::Graph* graph, pickle::NodeId root, StorageTable* table, TensorIndex* index,
+             bool lenient);
   Result<std::optional<StateId>> lift(pickle::Lifter& lifter, pickle::NodeId node) override;
 
   /// Calls that could not be understood (lenient only).
@@ -46,10 +48,17 @@ class TorchHooks final : public pickle::LiftHooks {
 
  private:
   struct Call;
+  enum class Callable : std::uint8_t { kOther, kTensor, kTypedTensor, kQuantized, kParameter };
+  Callable callable(pickle::NodeId id);
+  void find_bare_storages(pickle::NodeId root);
+  void prepare(pickle::Graph* graph, TensorIndex* index);
   using Lifted = Result<std::optional<StateId>>;
   Lifted lift_call(pickle::Lifter& lifter, pickle::NodeId node);
   Lifted dispatch(const Call& call, std::string_view name);
+  using Arguments = std::vector<pickle::NodeId>;
   Lifted tensor(const Call& call, bool typed_by_argument);
+  Result<TensorInfo> read_tensor(pickle::NodeId node, const Arguments& arguments,
+                                 bool typed_by_argument, TensorIndex* index);
   Lifted parameter(const Call& call);
   Lifted parameter_with_state(const Call& call);
   Lifted quantized(const Call& call);
@@ -57,14 +66,19 @@ class TorchHooks final : public pickle::LiftHooks {
   Lifted device_tensor(const Call& call);
   Lifted from_type(const Call& call);
   Lifted bare_storage(pickle::Lifter& lifter, pickle::NodeId node);
-  Result<StorageRef> storage(const Call& call, pickle::NodeId id);
-  Result<TensorInfo> view(const Call& call, const StorageRef& ref, DType dtype);
+  Error malformed(pickle::NodeId node, std::string message) const;
+  Result<StorageRef> storage(pickle::NodeId node, pickle::NodeId id, TensorIndex* index);
+  Result<TensorInfo> view(pickle::NodeId node, const Arguments& arguments, const StorageRef& ref,
+                          DType dtype) const;
 
   const pickle::Graph& graph_;
   StorageTable* table_;
   bool lenient_;
   /// Persistent ids that something else than a rebuild call refers to: a storage saved by itself.
-  std::unordered_set<pickle::NodeId> bare_;
+  std::vector<bool> bare_;
+  /// Tensors that were read ahead, by the node of their call.
+  std::unordered_map<pickle::NodeId, TensorInfo> prepared_;
+  std::vector<std::pair<pickle::NodeId, Callable>> callables_;  // seen before; there are few
   std::unordered_map<pickle::NodeId, StorageRef> resolved_;
 };
 

@@ -284,7 +284,7 @@ class TarOpener {
     KILTER_ASSIGN(const pickle::NodeId root,
                   cursor.next(pickle_limits(options_.header_bytes_max), &graph));
     TarHooks hooks(graph, storages_, tensors_, options_.lenient);
-    return lift_graph(graph, root, file->path(), options_, &storages_, &data_, &hooks);
+    return lift_graph(&graph, root, file->path(), options_, &storages_, &data_, &hooks);
   }
 
   const io::ReadFile& file_;

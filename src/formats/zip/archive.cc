@@ -165,26 +165,21 @@ void judge_member(const Member& member, const Limits& limits, FindingList* list)
         member.header_offset_bytes);
 }
 
-void judge_duplicates(Archive* archive, FindingList* list) {
-  std::unordered_map<std::string_view, std::size_t> first;
-  first.reserve(archive->members.size());
-  for (std::size_t i = 0; i < archive->members.size(); ++i) {
-    const auto [seen, added] = first.try_emplace(archive->members[i].name, i);
-    if (added) continue;
-    list->add("zip.duplicate-member", Severity::kDangerous, archive->members[i].name,
-              "two members have the same name: which one counts depends on the loader",
-              "headers at " + std::to_string(archive->members[seen->second].header_offset_bytes) +
-                  " and " + std::to_string(archive->members[i].header_offset_bytes),
-              archive->members[i].header_offset_bytes);
-  }
-}
-
 }  // namespace
 
-void Archive::index_names() {
+void Archive::index_names(FindingList* list) {
   by_name_.clear();
   by_name_.reserve(members.size());
-  for (std::size_t i = 0; i < members.size(); ++i) by_name_[members[i].name] = i;
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    const auto [seen, added] = by_name_.try_emplace(members[i].name, i);
+    if (added) continue;
+    list->add("zip.duplicate-member", Severity::kDangerous, members[i].name,
+              "two members have the same name: which one counts depends on the loader",
+              cat({"headers at ", std::to_string(members[seen->second].header_offset_bytes),
+                   " and ", std::to_string(members[i].header_offset_bytes)}),
+              members[i].header_offset_bytes);
+    seen->second = i;
+  }
 }
 
 std::optional<std::size_t> Archive::find(std::string_view name) const {
@@ -206,9 +201,8 @@ Result<Archive> read_archive(const io::ReadFile& file, const Limits& limits) {
     judge_name(member, &list);
     judge_member(member, limits, &list);
   }
-  judge_duplicates(&archive, &list);
   KILTER_TRY(read_local_headers(file, end, &list, &archive));
-  archive.index_names();
+  archive.index_names(&list);
   return archive;
 }
 

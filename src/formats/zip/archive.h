@@ -17,6 +17,8 @@
 
 namespace kilter::zip {
 
+class FindingList;  // formats/zip/finding_list.h
+
 struct Member {
   std::string name;          ///< as the central directory states it
   std::uint16_t method = 0;  ///< 0 stored, 8 deflate
@@ -51,8 +53,8 @@ struct Archive {
   /// Position of the member of that name; of the last one where there are several, as Python's
   /// zipfile chooses (a "zip.duplicate-member" finding says so).
   std::optional<std::size_t> find(std::string_view name) const;
-  /// Makes find() fast. The functions below call it.
-  void index_names();
+  /// Makes find() work and reports names that come twice. The functions below call it.
+  void index_names(FindingList* list);
 
   Archive() = default;
   Archive(Archive&&) = default;

@@ -12,7 +12,7 @@ namespace kilter::zip {
 namespace {
 
 /// Reading a gap this long costs about as much as another call.
-constexpr std::uint64_t kJoinGapBytes = 8 << 10;
+constexpr std::uint64_t kJoinGapBytes = 1 << 10;
 constexpr std::uint64_t kWindowBytesMax = 1 << 20;
 /// Room for the extra field: torch pads its headers to the next multiple of 64.
 constexpr std::uint64_t kExtraGuessBytes = 96;

@@ -180,7 +180,7 @@ Result<Archive> salvage_archive(const io::ReadFile& file, const Limits& limits) 
            "the archive has no usable directory; its members were found by walking the file");
   KILTER_TRY(Salvage(file, limits, &archive, &list).run());
   archive.directory_offset_bytes = file.bytes();
-  archive.index_names();
+  archive.index_names(&list);
   return archive;
 }
 
