@@ -135,9 +135,9 @@ def write_shards(folder, sample, count):
     path = folder / f"{sample.name}-{count}-shards"
     path.mkdir(exist_ok=True)
     weight_map, total = {}, 0
-    per_shard = -(-len(sample.tensors) // count)
+    tensors = sorted(sample.tensors, key=lambda tensor: natural(tensor[0]))
     for number in range(count):
-        part = sample.tensors[number * per_shard:(number + 1) * per_shard]
+        part = tensors[number * len(tensors) // count:(number + 1) * len(tensors) // count]
         name = f"model-{number + 1:05}-of-{count:05}.safetensors"
         total += write_safetensors(path / name, part, {"format": "pt"})
         weight_map.update({tensor: name for tensor, _, _ in part})
@@ -146,6 +146,11 @@ def write_shards(folder, sample, count):
     for name, text in sample.documents.items():
         (path / name).write_text(text)
     return path
+
+
+def natural(name):
+    """Layer 2 before layer 10, as writers put them."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
 
 
 def sample_names():

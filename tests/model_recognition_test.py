@@ -51,13 +51,16 @@ def test_a_sharded_folder_of_140_gb_is_one_model(program, tmp_path):
     assert report["parameter_count"] == 68976648192
 
 
-def test_a_folder_that_lacks_a_shard_is_partial(program, tmp_path):
+def test_a_folder_that_lacks_a_shard_is_never_taken_for_whole(program, tmp_path):
     folder = write_shards(tmp_path, Sample("llama-2-7b"), 6)
-    (folder / "model-00003-of-00006.safetensors").unlink()
-    report = program("inspect", "--json", folder).json
-    if "error" not in report:
-        assert report["type"]["value"] == "partial"
-        assert report["architecture"]["value"] == "llama"
+    missing = "model-00003-of-00006.safetensors"
+    (folder / missing).unlink()
+    run = program("inspect", "--json", folder)
+    if "error" in run.json:
+        assert run.status != 0
+        assert missing in run.json["error"]["message"]
+    else:
+        assert run.json["type"]["value"] == "partial"
 
 
 def test_one_shard_by_itself_is_partial(program, tmp_path):

@@ -136,7 +136,8 @@ class Collector {
 
   void visit(const Stop& stop, std::string_view key, StateId id, std::vector<Stop>* queue,
              std::unordered_set<StateId>* seen) {
-    if (id >= data_.state.size() || key.size() > 200) return;
+    // torch's version counters of every module: nothing of the run.
+    if (id >= data_.state.size() || key.size() > 200 || key == "_metadata") return;
     const StateNode& node = data_.state[id];
     const std::string path =
         stop.path.empty() ? std::string(key) : stop.path + "." + std::string(key);

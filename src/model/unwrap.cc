@@ -23,7 +23,7 @@ constexpr std::array<std::string_view, 5> kSureContainers = {
 constexpr std::array<std::string_view, 12> kLikelyContainers = {
     "model",      "module",     "net",  "network", "params",    "weights",
     "checkpoint", "parameters", "ckpt", "student", "generator", "model_weights"};
-constexpr std::array<std::string_view, 14> kEma = {"ema",
+constexpr std::array<std::string_view, 16> kEma = {"ema",
                                                    "model_ema",
                                                    "ema_model",
                                                    "ema_state_dict",
@@ -36,7 +36,9 @@ constexpr std::array<std::string_view, 14> kEma = {"ema",
                                                    "averaged_model",
                                                    "swa_model",
                                                    "ema_net",
-                                                   "ema_model_state_dict"};
+                                                   "ema_model_state_dict",
+                                                   "unet_ema",
+                                                   "transformer_ema"};
 constexpr std::array<std::string_view, 12> kOptimizer = {"optimizer",
                                                          "optimizers",
                                                          "optimizer_states",
@@ -49,7 +51,7 @@ constexpr std::array<std::string_view, 12> kOptimizer = {"optimizer",
                                                          "opt_state",
                                                          "optimizer_state_dicts",
                                                          "optim_state_dict"};
-constexpr std::array<std::string_view, 18> kOther = {"lr_scheduler",
+constexpr std::array<std::string_view, 21> kOther = {"lr_scheduler",
                                                      "lr_schedulers",
                                                      "scheduler",
                                                      "lr_scheduler_state_dict",
@@ -66,7 +68,10 @@ constexpr std::array<std::string_view, 18> kOther = {"lr_scheduler",
                                                      "amp",
                                                      "scheduler_state_dict",
                                                      "cpu_rng_state",
-                                                     "random_rng_state"};
+                                                     "random_rng_state",
+                                                     "hyper_parameters",
+                                                     "hparams",
+                                                     "training_args"};
 // Scalars beside a container: the run's state, not the model's.
 constexpr std::array<std::string_view, 8> kRunScalars = {
     "epoch", "step", "global_step", "iteration", "iter", "loss", "best_loss", "best_acc"};

@@ -33,9 +33,10 @@ constexpr AdapterRow kRows[] = {
      ".lora_down.weight|.lora_up.weight|.lora_mid.weight", kDown,
      "kohya-ss/sd-scripts networks/lora.py"},
     {"lora-xlabs", "LoRA, XLabs' naming", "", ".processor.",
-     "_lora.down.weight|_lora.up.weight|_lora1.down.weight|_lora1.up.weight|_lora2.down.weight|_"
-     "lora2.up.weight",
-     "", "XLabs-AI/x-flux"},
+     "qkv_lora.down.weight|qkv_lora.up.weight|proj_lora.down.weight|proj_lora.up.weight|"
+     "qkv_lora1.down.weight|qkv_lora1.up.weight|proj_lora1.down.weight|proj_lora1.up.weight|"
+     "qkv_lora2.down.weight|qkv_lora2.up.weight|proj_lora2.down.weight|proj_lora2.up.weight",
+     "_lora.down.weight|_lora1.down.weight|_lora2.down.weight", "XLabs-AI/x-flux"},
     {"lora-comfyui", "LoRA, ComfyUI's naming",
      "diffusion_model.|text_encoders.|clip_l.|clip_g.|t5xxl.", "",
      ".lora_down.weight|.lora_up.weight|.lora_A.weight|.lora_B.weight|.lora_A.default.weight|.lora_"
