@@ -60,28 +60,22 @@ class Printer {
   /// "Stable Diffusion XL base, weights only, 2.6 B parameters, 6.5 GiB".
   void print_headline() const {
     const Identity& identity = report_.identity;
-    std::string what;
-    for (const Answer* answer : {&identity.variant, &identity.architecture}) {
-      if (!what.empty() || answer->value == "unknown") continue;
-      what = answer->title.empty() ? answer->value : answer->title;
-    }
-    if (identity.adapter.value != "unknown") {
-      const std::string adapter =
-          identity.adapter.title.empty() ? identity.adapter.value : identity.adapter.title;
-      what = what.empty() ? adapter : adapter + " for " + what;
-    }
+    std::string what = identity.adapter.value == "unknown" ? "" : title_of(identity.adapter);
+    const Answer& model =
+        identity.variant.value != "unknown" ? identity.variant : identity.architecture;
+    if (model.value != "unknown") what += (what.empty() ? "" : " ") + title_of(model);
     if (what.empty()) what = "unknown architecture";
     std::printf("%s\n", style_.bold(escape_text(report_.path)).c_str());
-    std::string line = what + ", " + instance_text();
+    std::string line = what;
+    if (identity.instance.value != "adapter") line += ", " + title_of(identity.instance);
     line += ", " + format_quantity(identity.parameter_count) + " parameters";
     line += " in " + format_count(data().index.tensors.size()) + " tensors, " +
             format_bytes(report_.file_bytes);
     std::printf("  %s\n\n", style_.bold(escape_text(line)).c_str());
   }
 
-  std::string instance_text() const {
-    const Answer& instance = report_.identity.instance;
-    return instance.title.empty() ? instance.value : instance.title;
+  static std::string title_of(const Answer& answer) {
+    return answer.title.empty() ? answer.value : answer.title;
   }
 
   void print_format() const {
@@ -150,14 +144,21 @@ class Printer {
       row("", style_.dim("… " + format_count(groups.size() - 6) + " groups more in --json"));
   }
 
+  /// Metadata has rows of its own below.
   void print_stated() const {
     std::string label = "stated";
-    for (std::size_t i = 0; i < std::min(report_.identity.stated.size(), 2 * kRowsMax); ++i) {
-      const auto& stated = report_.identity.stated[i];
+    std::size_t shown = 0, left = 0;
+    for (const auto& stated : report_.identity.stated) {
+      if (stated.source == "metadata") continue;
+      if (++shown > kRowsMax) {
+        ++left;
+        continue;
+      }
       row(label, escape_text(stated.key) + " = " + escape_text(stated.value, 80) + "  " +
                      style_.dim(escape_text(stated.source)));
       label.clear();
     }
+    if (left > 0) row("", style_.dim("… " + format_count(left) + " more in --json"));
   }
 
   void print_metadata() const {

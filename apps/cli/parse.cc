@@ -68,6 +68,7 @@ void bind(CLI::App& app, const OptionSpec& spec, Bound* bound) {
     bound->option->multi_option_policy(spec.repeatable ? CLI::MultiOptionPolicy::TakeAll
                                                        : CLI::MultiOptionPolicy::TakeLast);
   }
+  bound->option->allow_extra_args(false);
   if (spec.kind == ValueKind::kBytes) bound->option->check(check_bytes);
   if (spec.kind == ValueKind::kCount) bound->option->check(check_count);
   if (spec.kind == ValueKind::kChoice)
@@ -75,13 +76,38 @@ void bind(CLI::App& app, const OptionSpec& spec, Bound* bound) {
 }
 
 Arguments collect(const std::vector<std::unique_ptr<Bound>>& options,
-                  const std::vector<std::unique_ptr<std::vector<std::string>>>& positionals) {
+                  std::vector<std::string> positionals) {
   Arguments out;
   for (const auto& bound : options)
     if (bound->option->count() > 0) out.values[long_name(bound->spec->flags)] = bound->values;
-  for (const auto& values : positionals)
-    out.positionals.insert(out.positionals.end(), values->begin(), values->end());
+  out.positionals = std::move(positionals);
   return out;
+}
+
+/// `inspect --tensors FILE`: the file is meant, not a glob, where an argument would be missing.
+void give_back_values(const CommandSpec& command, Arguments* arguments) {
+  for (const OptionSpec& spec : command.options) {
+    if (spec.kind != ValueKind::kOptional) continue;
+    const auto found = arguments->values.find(long_name(spec.flags));
+    if (found == arguments->values.end()) continue;
+    auto& values = found->second;
+    std::erase(values, "");
+    if (!values.empty() && arguments->positionals.size() < command.positionals.size()) {
+      arguments->positionals.push_back(values.back());
+      values.clear();
+    }
+  }
+}
+
+/// Too few, or more than the table takes: what is wrong, in words; empty if nothing.
+std::string check_positionals(const CommandSpec& command, std::size_t count) {
+  std::size_t least = 0, most = command.positionals.size();
+  for (const PositionalSpec& spec : command.positionals) {
+    if (spec.name.front() != '[') ++least;
+    if (spec.repeatable) most = std::string::npos;
+  }
+  if (count < least) return std::string(command.positionals[count].name) + " is missing";
+  return count > most ? "too many arguments" : "";
 }
 
 bool wants_json(int argc, const char* const* argv) {
@@ -134,32 +160,22 @@ Parsed parse(int argc, const char* const* argv) {
   for (const auto& group : {common_options(), parsed.command->options})
     for (const OptionSpec& spec : group)
       bind(app, spec, options.emplace_back(std::make_unique<Bound>()).get());
-  std::vector<std::unique_ptr<std::vector<std::string>>> positionals;
-  for (const PositionalSpec& spec : parsed.command->positionals) {
-    auto& values = positionals.emplace_back(std::make_unique<std::vector<std::string>>());
-    auto* option = app.add_option(std::string(spec.name), *values);
-    option->expected(0, spec.repeatable ? 1 << 20 : 1);
-  }
+  std::vector<std::string> positionals;
+  app.add_option("arguments", positionals)->expected(0, 1 << 20);
   try {
     app.parse(reversed_arguments(argc, argv, 2));
   } catch (const CLI::ParseError& fault) {
     parsed.exit_status = usage_error(fault.what(), first, json);
     return parsed;
   }
-  parsed.arguments = collect(options, positionals);
+  parsed.arguments = collect(options, std::move(positionals));
   if (parsed.arguments.has("help")) {
     std::fputs(help_text(*parsed.command, false).c_str(), stdout);
     parsed.exit_status = 0;
     return parsed;
   }
-  std::size_t wanted = 0;
-  for (const auto& values : positionals) {
-    const auto& spec = parsed.command->positionals[wanted++];
-    if (values->empty() && spec.name.front() != '[') {
-      parsed.exit_status = usage_error(std::string(spec.name) + " is missing", first, json);
-      return parsed;
-    }
-  }
+  const std::string fault = check_positionals(*parsed.command, parsed.arguments.positionals.size());
+  if (!fault.empty()) parsed.exit_status = usage_error(fault, first, json);
   return parsed;
 }
 

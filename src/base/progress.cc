@@ -18,6 +18,7 @@ using std::chrono::seconds;
 
 constexpr auto kRedrawInterval = milliseconds(100);
 constexpr auto kLineInterval = seconds(5);
+constexpr auto kShortWork = seconds(1);  // over before anybody asks: not worth a line
 constexpr unsigned kLineStepPercent = 10;
 constexpr unsigned kBarWidth = 24;
 // A rate measured over less than this says nothing yet.
@@ -145,6 +146,7 @@ void LineProgress::update(std::uint64_t done_bytes) {
 }
 
 void LineProgress::end() {
+  if (clock_() - state_.started < kShortWork) return;
   std::fputs((progress_text(state_, clock_(), 0) + "\n").c_str(), out_);
   std::fflush(out_);
 }

@@ -49,7 +49,7 @@ class TerminalProgress final : public Progress {
 };
 
 /// A plain line at each tenth of the work or after five seconds, whichever comes later; work that
-/// ends within five seconds writes one line, at its end.
+/// ends within five seconds writes one line, at its end, and within one second none.
 class LineProgress final : public Progress {
  public:
   explicit LineProgress(std::FILE* out, ProgressClock clock = std::chrono::steady_clock::now);

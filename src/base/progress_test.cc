@@ -101,6 +101,14 @@ TEST_F(ProgressTest, WritesOnlyTheEndOfShortWork) {
   EXPECT_EQ(count_of('\n'), 1U);
 }
 
+TEST_F(ProgressTest, SaysNothingOfWorkThatIsOverAtOnce) {
+  LineProgress progress(out_, clock());
+  progress.begin("convert", 100);
+  now_ += milliseconds(999);
+  progress.end();
+  EXPECT_EQ(written(), "");
+}
+
 TEST_F(ProgressTest, ChoosesTheDisplayThatSuitsTheStream) {
   EXPECT_EQ(make_progress(out_, true), nullptr);
   const auto progress = make_progress(out_, false);

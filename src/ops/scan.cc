@@ -1,6 +1,7 @@
 #include "kilter/scan.h"
 
 #include <algorithm>
+#include <mutex>
 
 #include "base/text.h"
 #include "base/thread_pool.h"
@@ -91,6 +92,37 @@ ScanFile scan_file(io::FileSystem& files, const std::string& path, const RunCont
   return out;
 }
 
+/// Reports bytes of finished files; workers call it in any order.
+class Tally {
+ public:
+  Tally(io::FileSystem& files, const std::vector<std::string>& paths, Progress* progress)
+      : progress_(progress) {
+    if (progress_ == nullptr) return;
+    std::uint64_t total_bytes = 0;
+    for (const std::string& path : paths) {
+      const auto stat = files.stat(path);
+      bytes_.push_back(stat ? stat->bytes : 0);
+      total_bytes += bytes_.back();
+    }
+    progress_->begin("scan", total_bytes);
+  }
+  void done(std::size_t file) {
+    if (progress_ == nullptr) return;
+    const std::lock_guard lock(mutex_);
+    done_bytes_ += bytes_[file];
+    progress_->update(done_bytes_);
+  }
+  void end() {
+    if (progress_ != nullptr) progress_->end();
+  }
+
+ private:
+  Progress* progress_;
+  std::vector<std::uint64_t> bytes_;
+  std::mutex mutex_;
+  std::uint64_t done_bytes_ = 0;
+};
+
 }  // namespace
 
 std::string_view verdict_name(Verdict verdict) {
@@ -126,19 +158,21 @@ Result<ScanReport> scan(const std::vector<std::string>& paths, const ScanOptions
     }
   }
   std::vector<ScanFile> scanned(found.size());
-  if (options.context.progress != nullptr) options.context.progress->begin("scan", 0);
+  Tally tally(files, found, options.context.progress);
   if (found.size() == 1) {
     scanned[0] = scan_file(files, found[0], options.context);
+    tally.done(0);
   } else if (!found.empty()) {
     ThreadPool pool(options.thread_count);
     for (std::size_t i = 0; i < found.size(); ++i) {
       pool.submit([&, i] {
         if (options.context.check()) scanned[i] = scan_file(files, found[i], options.context);
+        tally.done(i);
       });
     }
     pool.wait_idle();
   }
-  if (options.context.progress != nullptr) options.context.progress->end();
+  tally.end();
   KILTER_TRY(options.context.check());
   for (ScanFile& file : scanned) report.files.push_back(std::move(file));
   std::stable_sort(report.files.begin(), report.files.end(),
