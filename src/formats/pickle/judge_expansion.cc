@@ -15,6 +15,16 @@ bool is_container(NodeKind kind) {
          kind == NodeKind::kSet || kind == NodeKind::kFrozenSet;
 }
 
+NodeId child_at(const Node& node, std::size_t at) {
+  if (at < node.items.size()) return node.items[at];
+  at -= node.items.size();
+  for (const auto* list : {&node.appended, &node.set_items, &node.states}) {
+    if (at < list->size()) return (*list)[at];
+    at -= list->size();
+  }
+  return kNoNode;
+}
+
 }  // namespace
 
 // Sizes are summed from the leaves up and saturate; a cycle counts as one value. Only containers
@@ -39,15 +49,7 @@ bool expands_without_bound(const Graph& graph, NodeId root) {
     const Node& node = graph[frame.node];
     const bool expands = is_container(node.kind);
     const std::size_t at = frame.next++;
-    NodeId child = kNoNode;
-    std::size_t rest = at;
-    for (const auto* list : {&node.items, &node.appended, &node.set_items, &node.states}) {
-      if (rest < list->size()) {
-        child = (*list)[rest];
-        break;
-      }
-      rest -= list->size();
-    }
+    const NodeId child = child_at(node, at);
     if (child == kNoNode) {
       const Frame done = frame;
       frames.pop_back();
@@ -56,10 +58,10 @@ bool expands_without_bound(const Graph& graph, NodeId root) {
       if (!frames.empty()) {
         frames.back().sum = std::min(kExpandedMax * 2, frames.back().sum + sizes[done.node]);
       }
-    } else if (sizes[child] == kUnknown) {
+    } else if (sizes[child] == kUnknown && child_at(graph[child], 0) != kNoNode) {
       enter(child);
     } else {
-      frame.sum = std::min(kExpandedMax * 2, frame.sum + sizes[child]);
+      frame.sum = std::min(kExpandedMax * 2, frame.sum + std::max<std::uint64_t>(1, sizes[child]));
     }
   }
   return largest > kExpandedMax && largest / kExpansionRatioMax > graph.nodes.size();

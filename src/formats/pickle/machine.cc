@@ -100,8 +100,7 @@ bool Machine::malformed(std::string message) {
   return false;
 }
 
-bool Machine::over_limit(std::uint64_t count, std::uint64_t max, std::string_view what) {
-  if (count <= max) return false;
+bool Machine::report_limit(std::uint64_t max, const char* what) {
   stream_.error =
       Error(ErrorCode::kLimitExceeded, fmt::format("the pickle has more than {} {}", max, what))
           .at_offset(base_ + opcode_position_);
@@ -109,12 +108,6 @@ bool Machine::over_limit(std::uint64_t count, std::uint64_t max, std::string_vie
 }
 
 // ---- Stack.
-
-bool Machine::push(NodeId id) {
-  if (over_limit(stack_.size() + 1, limits_.stack_depth_max, "values on its stack")) return false;
-  stack_.push_back(id);
-  return true;
-}
 
 bool Machine::top(NodeId* out) {
   if (stack_.size() <= fence()) {
@@ -187,14 +180,17 @@ bool Machine::push_shared(NodeKind kind, std::int64_t integer, NodeId* slot) {
   return push(*slot);
 }
 
+// Equal integers that are pushed again soon are one node: lists of them stay small.
 bool Machine::push_int(std::int64_t value) {
+  NodeId* slot;
   if (value >= 0 && value < 256) {
-    return push_shared(NodeKind::kInt, value, &small_ints_[static_cast<std::size_t>(value)]);
+    slot = &small_ints_[static_cast<std::size_t>(value)];
+  } else {
+    if (recent_ints_.empty()) recent_ints_.resize(kRecentIntCount, kNoNode);
+    slot = &recent_ints_[static_cast<std::uint64_t>(value) % kRecentIntCount];
+    if (*slot != kNoNode && node(*slot).integer != value) *slot = kNoNode;
   }
-  NodeId id;
-  if (!make(NodeKind::kInt, &id)) return false;
-  node(id).integer = value;
-  return push(id);
+  return push_shared(NodeKind::kInt, value, slot);
 }
 
 bool Machine::push_parsed(ParsedInt value) {
@@ -203,8 +199,7 @@ bool Machine::push_parsed(ParsedInt value) {
 
 bool Machine::is_shared(NodeId id) const {
   if (id == none_ || id == true_ || id == false_ || id == empty_tuple_) return true;
-  const Node& n = graph_.nodes[id];
-  return n.kind == NodeKind::kInt && n.integer >= 0 && n.integer < 256;
+  return graph_.nodes[id].kind == NodeKind::kInt;
 }
 
 bool Machine::push_global(std::string_view module, std::string_view name, NodeId* out) {

@@ -12,10 +12,10 @@
 #include "kilter/error.h"
 
 #include "base/byte_reader.h"
+#include "formats/pickle/node_storage.h"
 
 namespace kilter::pickle {
 
-using NodeId = std::uint32_t;
 inline constexpr NodeId kNoNode = 0xffffffffU;
 
 enum class NodeKind : std::uint8_t {
@@ -57,9 +57,9 @@ struct Node {
                                    ///< above 1024 bytes, to stay linear)
   std::string text2;               ///< kGlobal (name)
   std::vector<NodeId> items;       ///< kDict: key, value, key, value …
-  std::vector<NodeId> appended;
-  std::vector<NodeId> set_items;
-  std::vector<NodeId> states;  ///< BUILD may come more than once
+  RareList appended;
+  RareList set_items;
+  RareList states;  ///< BUILD may come more than once
 };
 
 struct Limits {
@@ -108,7 +108,7 @@ struct Stream {
 
 /// Nodes of one or several streams of one file.
 struct Graph {
-  std::vector<Node> nodes;
+  ChunkedList<Node> nodes;
   std::vector<Event> events;
   std::vector<Stream> streams;
   const Node& operator[](NodeId id) const { return nodes[id]; }

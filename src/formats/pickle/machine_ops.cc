@@ -11,12 +11,6 @@ namespace kilter::pickle {
 namespace {
 
 constexpr std::uint64_t kSparseIndexMin = 1 << 20;
-constexpr const char* kOpcodesOfText = "FILSVPgpci";
-
-bool is_text_opcode(std::uint8_t opcode) {
-  return opcode != 0 && std::strchr(kOpcodesOfText, opcode) != nullptr;
-}
-
 // What can never stand for a tuple, whatever the loader does: anything known by value.
 bool surely_no_tuple(NodeKind kind) {
   return kind != NodeKind::kTuple && kind != NodeKind::kCall && kind != NodeKind::kPersistentId &&
@@ -44,7 +38,6 @@ bool Machine::take_sized(std::size_t size_bytes, std::string_view* out) {
 }
 
 bool Machine::step(std::uint8_t opcode) {
-  if (is_text_opcode(opcode)) return step_text(opcode);
   switch (opcode) {
     case kOpMark:
       if (over_limit(marks_.size() + 1, limits_.stack_depth_max, "marks on its stack"))
@@ -128,8 +121,10 @@ bool Machine::step_text(std::uint8_t opcode) {
       return op_put_text();
     case kOpInst:
       return op_inst();
-    default:
+    case kOpGlobal:
       return op_global();
+    default:
+      return step_object(opcode);
   }
 }
 
@@ -188,7 +183,7 @@ bool Machine::step_binary(std::uint8_t opcode) {
     case kOpBinUnicode8:
       return op_binary_text(NodeKind::kString, 8);
     default:
-      return step_object(opcode);
+      return step_text(opcode);
   }
 }
 
@@ -445,7 +440,7 @@ bool Machine::add_items(std::size_t begin, bool as_set) {
   if (added.empty()) return true;
   if (!plain) add_event(EventKind::kSetItemOnObject, target, opcode_name(opcode_));
   if (is_shared(target)) return true;
-  std::vector<NodeId>& list = plain ? node(target).items : node(target).appended;
+  std::vector<NodeId>& list = plain ? node(target).items : node(target).appended.edit();
   list.insert(list.end(), added.begin(), added.end());
   return true;
 }
@@ -470,7 +465,7 @@ bool Machine::set_items(std::size_t begin) {
   if (added.empty()) return true;
   if (!plain) add_event(EventKind::kSetItemOnObject, target, opcode_name(opcode_));
   if (is_shared(target)) return true;
-  std::vector<NodeId>& items = plain ? node(target).items : node(target).set_items;
+  std::vector<NodeId>& items = plain ? node(target).items : node(target).set_items.edit();
   items.insert(items.end(), added.begin(), added.end());
   return true;
 }

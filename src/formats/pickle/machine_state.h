@@ -26,6 +26,7 @@ class Machine {
 
  private:
   static constexpr std::size_t kNoFrame = SIZE_MAX;
+  static constexpr std::size_t kRecentIntCount = 1024;
 
   // Reading.
   std::size_t remaining() const { return bytes_.size() - position_; }
@@ -41,11 +42,18 @@ class Machine {
   bool stack_fault(std::string message);
   bool malformed(std::string message);
   void add_event(EventKind kind, NodeId node = kNoNode, std::string text = {});
-  bool over_limit(std::uint64_t count, std::uint64_t max, std::string_view what);
+  bool over_limit(std::uint64_t count, std::uint64_t max, const char* what) {
+    return count > max && report_limit(max, what);
+  }
+  bool report_limit(std::uint64_t max, const char* what);
 
   // Stack.
   std::size_t fence() const { return marks_.empty() ? 0 : marks_.back(); }
-  bool push(NodeId node);
+  bool push(NodeId node) {
+    if (over_limit(stack_.size() + 1, limits_.stack_depth_max, "values on its stack")) return false;
+    stack_.push_back(node);
+    return true;
+  }
   bool pop(NodeId* out);
   bool top(NodeId* out);
   bool take_mark(std::size_t* begin);
@@ -133,6 +141,7 @@ class Machine {
   NodeId false_ = kNoNode;
   NodeId empty_tuple_ = kNoNode;
   std::array<NodeId, 256> small_ints_;
+  std::vector<NodeId> recent_ints_;  // by value modulo its size; empty until needed
 };
 
 }  // namespace kilter::pickle
