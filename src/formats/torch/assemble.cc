@@ -194,9 +194,6 @@ Status lift_graph(pickle::Graph* graph, pickle::NodeId root, const std::string& 
 Status lift_pickle(Bytes bytes, const std::string& pickle_path, const OpenOptions& options,
                    StorageTable* table, CheckpointData* data) {
   pickle::Graph graph;
-  // torch's pickles take about eleven bytes a node; growing step by step would touch it all twice.
-  constexpr std::size_t kReserveBytesMax = 16 << 20;
-  if (bytes.size() <= kReserveBytesMax) graph.nodes.reserve(bytes.size() / 10);
   const pickle::Stream stream =
       pickle::run_stream(bytes, 0, pickle_limits(options.header_bytes_max), &graph);
   if (stream.error) return fail(Error(*stream.error).at_path(pickle_path));

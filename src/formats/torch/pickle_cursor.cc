@@ -28,17 +28,13 @@ Result<pickle::NodeId> PickleCursor::next(const pickle::Limits& limits, pickle::
     count = std::min({count, remaining(), bytes_max_});
     KILTER_TRY(load(count));
     const Bytes bytes = Bytes(buffer_).subspan(static_cast<std::size_t>(position_ - begin_));
-    const std::size_t nodes = graph->nodes.size();
-    const std::size_t events = graph->events.size();
     const pickle::Stream stream = pickle::run_stream(bytes, position_, limits, graph);
     if (!stream.error && stream.result != pickle::kNoNode) {
       position_ = stream.end_bytes;
       return stream.result;
     }
     if (bytes.size() < std::min(remaining(), bytes_max_)) {
-      graph->nodes.resize(nodes);
-      graph->events.resize(events);
-      graph->streams.pop_back();
+      *graph = pickle::Graph();
       continue;
     }
     Error error = stream.error.value_or(Error(ErrorCode::kMalformed, "the pickle yields nothing"));

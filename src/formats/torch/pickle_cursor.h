@@ -19,7 +19,8 @@ class PickleCursor {
   std::uint64_t remaining() const { return file_.bytes() - position_; }
   void seek(std::uint64_t position) { position_ = position; }
 
-  /// Runs the pickle at the position into `graph` and moves past it; returns its result node.
+  /// Runs the pickle at the position into `graph`, which must be empty, and moves past it; returns
+  /// its result node.
   /// Errors: kMalformed, kLimitExceeded with path and offset; kIo.
   Result<pickle::NodeId> next(const pickle::Limits& limits, pickle::Graph* graph);
   /// The same where the pickle is an integer.

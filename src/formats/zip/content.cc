@@ -58,29 +58,9 @@ bool is_windows_program(std::string_view head) {
   return head.size() < at + 4 || head.substr(at, 4) == "PE\0\0"sv;
 }
 
-bool is_name_char(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-         c == '.';
-}
-
-/// "cmodule\nname\n" or "(imodule\nname\n" at `at`.
-bool has_text_global(std::string_view head, std::size_t at) {
-  for (int part = 0; part < 2; ++part) {
-    const std::size_t end = head.find('\n', at);
-    if (end == std::string_view::npos || end == at || end - at > 200) return false;
-    if (!std::all_of(head.begin() + static_cast<std::ptrdiff_t>(at),
-                     head.begin() + static_cast<std::ptrdiff_t>(end), is_name_char))
-      return false;
-    at = end + 1;
-  }
-  return true;
-}
-
+/// Protocols 2 to 5 say so.
 bool is_pickle(std::string_view head) {
-  if (head.size() < 2) return false;
-  if (byte_at(head, 0) == 0x80) return byte_at(head, 1) <= 5;
-  return (head[0] == 'c' || head.starts_with("(i")) &&
-         has_text_global(head, head[0] == 'c' ? 1 : 2);
+  return head.size() >= 2 && byte_at(head, 0) == 0x80 && byte_at(head, 1) <= 5;
 }
 
 /// Protocols 0 and 1 have no mark of their own: only running the opcodes tells.

@@ -9,7 +9,7 @@ namespace kilter::zip {
 
 enum class Content : std::uint8_t {
   kPlain,        ///< nothing that anybody runs or unpacks
-  kPickle,       ///< begins as pickles of protocol 2 and later do, or with a global
+  kPickle,       ///< begins as pickles of protocol 2 and later do
   kMaybePickle,  ///< begins with an opcode of protocol 0 or 1, as many other bytes do
   kLegacyTorch,  ///< begins as torch's old streams do: five pickles, then data
   kNumpy,        ///< .npy: a pickle inside if its dtype is object

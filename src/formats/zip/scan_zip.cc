@@ -58,16 +58,22 @@ struct Part {
   std::uint64_t bytes = 0;
 };
 
-bool names_something(const pickle::Graph& graph) {
-  return std::any_of(graph.events.begin(), graph.events.end(), [&](const pickle::Event& event) {
-    if (event.kind != pickle::EventKind::kGlobal || event.node == pickle::kNoNode) return false;
+/// True if the pickle calls a function that has a proper name: a list of words can look like a
+/// pickle that names one, but hardly like one that calls it.
+bool calls_something(const pickle::Graph& graph) {
+  const auto sound = [](std::string_view text) {
+    return !text.empty() && text.size() < 300 &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
+  };
+  bool named = false;
+  bool called = false;
+  for (const pickle::Event& event : graph.events) {
+    called = called || event.kind == pickle::EventKind::kCall;
+    if (event.kind != pickle::EventKind::kGlobal || event.node == pickle::kNoNode) continue;
     const pickle::Node& node = graph[event.node];
-    const auto sound = [](const std::string& text) {
-      return !text.empty() && text.size() < 300 &&
-             std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
-    };
-    return sound(node.text) && sound(node.text2);
-  });
+    named = named || (sound(node.text) && sound(node.text2));
+  }
+  return named && called;
 }
 
 class ArchiveScan {
@@ -265,12 +271,12 @@ class ArchiveScan {
     return ok();
   }
 
-  /// Runs the beginning; only what names a class or function is a pickle worth judging.
+  /// Runs the beginning; only what calls a function is a pickle worth judging.
   Status maybe_pickle(const Task& task, const Part& part, const std::string& path) {
     KILTER_ASSIGN(const MemberBytes head, bytes_of(task, part, kProofBytes));
     pickle::Graph graph;
     pickle::run_stream(head.bytes, 0, context_.limits, &graph);
-    return names_something(graph) ? whole_pickle(task, part, path, 0) : ok();
+    return calls_something(graph) ? whole_pickle(task, part, path, 0) : ok();
   }
 
   /// A .npy is judged where its header says that a pickle follows.
