@@ -174,6 +174,7 @@ Parsed parse(int argc, const char* const* argv) {
     parsed.exit_status = 0;
     return parsed;
   }
+  give_back_values(*parsed.command, &parsed.arguments);
   const std::string fault = check_positionals(*parsed.command, parsed.arguments.positionals.size());
   if (!fault.empty()) parsed.exit_status = usage_error(fault, first, json);
   return parsed;
