@@ -43,6 +43,13 @@ install(FILES "${PROJECT_BINARY_DIR}/kilterConfig.cmake"
 if(TARGET kilter)
   install(TARGETS kilter RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 endif()
-# The program writes these beside itself when it is built (apps/cli).
-install(DIRECTORY "${PROJECT_BINARY_DIR}/share/" DESTINATION "${CMAKE_INSTALL_DATADIR}" OPTIONAL)
+# The program writes these when it is built (apps/cli); each shell looks in a place of its own.
+set(KILTER_SHARE "${PROJECT_BINARY_DIR}/share")
+install(DIRECTORY "${KILTER_SHARE}/man/" DESTINATION "${CMAKE_INSTALL_MANDIR}")
+install(FILES "${KILTER_SHARE}/completions/kilter.bash" RENAME kilter
+  DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions")
+install(FILES "${KILTER_SHARE}/completions/_kilter"
+  DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/site-functions")
+install(FILES "${KILTER_SHARE}/completions/kilter.fish"
+  DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d")
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
