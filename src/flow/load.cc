@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "base/thread_pool.h"
 #include "base/try.h"
+#include "flow/block_cache.h"
 #include "flow/fresh_memory.h"
 #include "flow/raw_range.h"
 #include "io/buffer_pool.h"
@@ -243,8 +244,12 @@ class Loader {
       const auto out = memory->span().subspan(begin, bytes);
       begin = round_up(begin + bytes, kGatherAlignBytes);
       loaded_->spans[tensor] = out;
-      for (std::uint64_t at = 0; at < bytes; at += kChunkBytes)
-        jobs_.push_back({nullptr, tensor, at, out.subspan(at, std::min(kChunkBytes, bytes - at))});
+      // The more of a far-strided tensor comes at once, the longer are the runs it is read in.
+      const std::uint64_t chunk = flow::wants_blocks(index, index.tensors[tensor])
+                                      ? std::max(kChunkBytes, round_up(bytes / 2, kChunkBytes))
+                                      : kChunkBytes;
+      for (std::uint64_t at = 0; at < bytes; at += chunk)
+        jobs_.push_back({nullptr, tensor, at, out.subspan(at, std::min(chunk, bytes - at))});
     }
     loaded_->gathered = std::move(*memory);
     return ok();

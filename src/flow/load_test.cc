@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include <algorithm>
+#include <cstring>
 #include <random>
 
 #include "flow/engine_test_support.h"
@@ -33,7 +34,10 @@ TensorIndex put_model(io::FileSystem& files, const std::string& root) {
   TensorIndex index;
   for (unsigned f = 0; f < 2; ++f) {
     std::string content(9'000'000 + f * 777, '\0');
-    for (char& c : content) c = static_cast<char>(random());
+    for (std::size_t i = 0; i + 8 <= content.size(); i += 8) {
+      const std::uint64_t word = random();
+      std::memcpy(content.data() + i, &word, 8);
+    }
     const std::string name = std::string("shard-").append(std::to_string(f));
     test::write_file(files, root + "/" + name, content);
     index.files.push_back({name, content.size()});

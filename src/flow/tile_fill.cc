@@ -28,9 +28,10 @@ std::uint64_t packed(std::uint64_t elements, DType dtype) {
 }
 
 const StagedPart* find_staged(const std::vector<StagedPart>& staged, std::size_t segment) {
-  const auto found = std::find_if(staged.begin(), staged.end(),
-                                  [&](const StagedPart& s) { return s.segment == segment; });
-  return found == staged.end() ? nullptr : &*found;
+  const auto found = std::lower_bound(
+      staged.begin(), staged.end(), segment,
+      [](const StagedPart& part, std::size_t wanted) { return part.segment < wanted; });
+  return found == staged.end() || found->segment != segment ? nullptr : &*found;
 }
 
 }  // namespace

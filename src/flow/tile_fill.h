@@ -39,8 +39,8 @@ class TileFiller {
  public:
   TileFiller(const Plan& plan, const MemoryPlan& memory, bool wants_checksums);
 
-  /// Bytes [offset_bytes, offset_bytes + out.size()) of the file. `staged` parts are copied, other
-  /// output bytes are read or computed. Late segments are left zero.
+  /// Bytes [offset_bytes, offset_bytes + out.size()) of the file. `staged` parts (by ascending
+  /// segment) are copied, other output bytes are read or computed. Late segments are left zero.
   TileFill fill(const FileMap& map, std::uint64_t offset_bytes, std::span<std::byte> out,
                 const std::vector<StagedPart>& staged);
 
