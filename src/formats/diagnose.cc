@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "formats/foreign.h"
 #include "formats/format.h"
+#include "formats/safetensors/header.h"
 
 namespace kilter::formats {
 namespace {
@@ -172,11 +173,29 @@ std::optional<Diagnosis> find_cut_zip(const Probe& probe) {
                    std::nullopt};
 }
 
-std::optional<Diagnosis> find_cut_safetensors(const Probe& probe) {
+/// Whose header is whole and says that there should be more data than there is.
+std::optional<Diagnosis> find_cut_data(io::FileSystem& files, const Probe& probe) {
+  constexpr std::uint64_t kHeaderBytesMax = 100'000'000;
+  const auto file = files.open_read(probe.path);
+  if (!file) return std::nullopt;
+  const auto header = safetensors::read_header(**file, kHeaderBytesMax);
+  if (!header || header->missing_bytes == 0) return std::nullopt;
+  const auto whole = std::count_if(header->entries.begin(), header->entries.end(),
+                                   [](const auto& entry) { return entry.usable; });
+  return Diagnosis{"truncated",
+                   fmt::format("the safetensors file is cut off: {} bytes are missing; {} of {} "
+                               "tensors are whole",
+                               header->missing_bytes, whole, header->entries.size()),
+                   "fetch the file again, or keep what is whole with `kilter verify --rescue DST`",
+                   header->missing_bytes};
+}
+
+std::optional<Diagnosis> find_cut_safetensors(io::FileSystem& files, const Probe& probe) {
   const std::string_view head = as_text(Bytes(probe.head));
   if (head.size() < 10 || head.substr(8, 2) != "{\"") return std::nullopt;
   const std::uint64_t header_bytes = ByteReader(probe.head).u64_le().value_or(0);
-  if (header_bytes > 100'000'000 || header_bytes <= probe.bytes - 8) return std::nullopt;
+  if (header_bytes > 100'000'000) return std::nullopt;
+  if (header_bytes <= probe.bytes - 8) return find_cut_data(files, probe);
   const std::uint64_t missing = header_bytes - (probe.bytes - 8);
   return Diagnosis{
       "truncated",
@@ -220,7 +239,7 @@ std::optional<Diagnosis> diagnose(io::FileSystem& files, const Probe& probe) {
   if (auto found = find_error_page(head, probe.bytes)) return found;
   if (auto found = find_text_damage(head)) return found;
   if (auto found = find_cut_zip(probe)) return found;
-  if (auto found = find_cut_safetensors(probe)) return found;
+  if (auto found = find_cut_safetensors(files, probe)) return found;
   if (const auto name = foreign_format(probe))
     return Diagnosis{"foreign", fmt::format("known format Kilter does not read yet: {}", *name),
                      "convert it to safetensors with its own tools first", std::nullopt};
