@@ -1,7 +1,7 @@
 """Runs programs as whole processes, in turn, and says what they took.
 
 Wall time and peak RSS come from the operating system's own account of each finished process
-(wait4). Nothing here judges: programs compare answers, people read ratios.
+(measure.cc). Nothing here judges: programs compare answers, people read ratios.
 """
 
 import json
@@ -9,46 +9,22 @@ import os
 import statistics
 import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = Path(os.environ.get("KILTER_BENCH_DIR", ROOT / "build" / "bench"))
+MEASURE = os.environ.get("KILTER_MEASURE", str(ROOT / "build" / "release" / "bench" / "measure"))
 KILTER = os.environ.get("KILTER_PROGRAM", str(ROOT / "build" / "release" / "apps" / "cli" / "kilter"))
 
 
-class Run:
-    """One finished process: wall seconds, peak RSS in bytes, what it printed."""
-
-    def __init__(self, command, env=None):
-        started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
-        self.output, errors = process.communicate()
-        self.seconds = time.perf_counter() - started
-        if process.returncode != 0:
-            sys.exit(f"{' '.join(map(str, command))}\nfailed ({process.returncode}): {errors.decode()}")
-
-
 def measured(command):
-    """Like Run, with the peak RSS of the child: a small parent waits for it alone."""
-    read_end, write_end = os.pipe()
-    started = time.perf_counter()
-    child = os.fork()
-    if child == 0:
-        os.dup2(write_end, 1)
-        os.close(read_end)
-        try:
-            os.execvp(str(command[0]), [str(part) for part in command])
-        finally:
-            os._exit(127)
-    os.close(write_end)
-    with os.fdopen(read_end, "rb") as stream:
-        output = stream.read()
-    _, status, usage = os.wait4(child, 0)
-    seconds = time.perf_counter() - started
-    if status != 0:
-        sys.exit(f"{command} failed with wait status {status}")
-    return {"seconds": seconds, "rss_bytes": usage.ru_maxrss * 1024, "output": output}
+    """Runs a command through `measure`; {"seconds", "rss_bytes", "cpu_seconds", "output"}."""
+    with tempfile.NamedTemporaryFile("r", suffix=".json") as account:
+        done = subprocess.run([MEASURE, account.name, *map(str, command)], stdout=subprocess.PIPE, check=False)
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(map(str, command))}\nfailed with status {done.returncode}")
+        return json.load(account) | {"output": done.stdout}
 
 
 def paired(ours, theirs, runs, before=lambda: None):
