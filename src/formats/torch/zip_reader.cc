@@ -29,6 +29,7 @@ class ZipOpener {
   Result<ZipCheckpoint> run() {
     KILTER_TRY(read_directory());
     const auto layout = find_layout(out_.archive);
+    if (!layout && broken_) return fail(std::move(*broken_));
     if (!layout)
       return fail(Error(ErrorCode::kUnsupported, "zip archive without a data.pkl")
                       .at_path(file_.path())
@@ -47,8 +48,10 @@ class ZipOpener {
 
   Status read_directory() {
     auto archive = zip::read_archive(file_);
-    if (!archive && options_.lenient && archive.error().code == ErrorCode::kMalformed)
+    if (!archive && options_.lenient && archive.error().code == ErrorCode::kMalformed) {
+      broken_ = std::move(archive).error();
       archive = zip::salvage_archive(file_);
+    }
     if (!archive) return fail(std::move(archive).error());
     out_.archive = std::move(*archive);
     data_.findings = out_.archive.findings;
@@ -178,6 +181,7 @@ class ZipOpener {
   ZipCheckpoint out_;
   CheckpointData& data_;
   bool big_endian_ = false;
+  std::optional<Error> broken_;  ///< why the archive had to be salvaged
   std::string detail_;
 };
 
