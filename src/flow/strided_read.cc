@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/try.h"
 #include "tensor/kernels/gather.h"
@@ -93,8 +94,8 @@ RunPlan plan_runs(const Box& box, std::uint64_t element_bytes) {
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < box.sides.size(); ++i)
     if (box.sides[i].size > 1) order.push_back(i);
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return box.sides[a].stride < box.sides[b].stride;
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return std::pair(box.sides[a].stride, a) < std::pair(box.sides[b].stride, b);
   });
   RunPlan plan;
   for (const std::size_t i : order) {
