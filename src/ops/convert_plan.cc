@@ -274,12 +274,12 @@ Result<Target> choose_target(const std::string& to, const std::string& path) {
 
 Storable storable_as(Target target, const TensorInfo& tensor) {
   if (target_has(target, tensor.dtype)) return {tensor.dtype, tensor.shape, ""};
-  // npz writes what numpy lacks as void or byte elements of the same width itself.
   const DTypeRow& row = dtype_row(tensor.dtype);
   Storable out{tensor.dtype, tensor.shape, ""};
   const std::string lacks = std::string(target_name(target)) + " has no " + std::string(row.name);
-  if (target == Target::kNpz && row.kind != DTypeKind::kComplex && row.bits % 8 == 0) {
-    out.reason = lacks + ": written as raw elements of " + std::to_string(row.bits / 8) + " bytes";
+  if (target == Target::kNpz && row.kind == DTypeKind::kFloat && row.bits == 16) {
+    out.dtype = DType::kV2;  // what numpy itself makes of bf16
+    out.reason = lacks + ": written as void elements of 2 bytes";
     return out;
   }
   if (row.kind == DTypeKind::kComplex) {
