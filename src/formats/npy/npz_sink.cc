@@ -166,7 +166,7 @@ std::uint32_t crc_of(const MemberPlan& member, std::uint32_t data_crc) {
       crc32_combine(first, data_crc, static_cast<z_off_t>(member.data_bytes)));
 }
 
-/// True where numpy cannot say the dtype and the state file must.
+/// True where numpy cannot say the dtype and a state file must.
 bool is_raw(const PlanOutput& output) { return dtype_row(output.dtype).numpy.empty(); }
 
 class NpzSink final : public Sink {
@@ -272,6 +272,8 @@ class NpzSink final : public Sink {
     for (const PlanOutput& output : plan.outputs) {
       if (!is_raw(output)) continue;
       input.raw_outputs.push_back(output.name);
+      // Elements of the same width are written as those; the caller says elsewhere what they are.
+      if (!numpy_descr(output.dtype).empty()) continue;
       Error error(ErrorCode::kUnsupported, "numpy has no such dtype");
       error.tensor = output.name;
       if (!wanted)
