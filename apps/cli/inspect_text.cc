@@ -95,8 +95,25 @@ class Printer {
       text += style_.dim(confidence);
     }
     row(label, text);
-    const std::size_t shown = view_.evidence ? answer.evidence.size() : 0;
-    for (std::size_t i = 0; i < shown; ++i) row("", style_.dim(escape_text(answer.evidence[i])));
+    print_evidence(answer);
+  }
+
+  /// All of it with --evidence; else what fits on one line.
+  void print_evidence(const Answer& answer) const {
+    if (view_.evidence) {
+      for (const std::string& one : answer.evidence) row("", style_.dim(escape_text(one)));
+      return;
+    }
+    if (answer.value == "unknown" || answer.evidence.empty()) return;
+    const auto width = static_cast<std::size_t>(std::clamp(terminal_.width_columns, 60, 140));
+    std::string line = escape_text(answer.evidence.front());
+    for (std::size_t i = 1; i < answer.evidence.size(); ++i) {
+      const std::string next = "; " + escape_text(answer.evidence[i]);
+      if (line.size() + next.size() + kLabelColumns + 2 > width) break;
+      line += next;
+    }
+    const std::size_t columns = width - kLabelColumns - 2;
+    row("", style_.dim(display_columns(line) > columns ? padded(line, columns, true) : line));
   }
 
   void print_answers() const {
