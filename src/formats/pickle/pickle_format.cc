@@ -154,6 +154,7 @@ class PickleFormat final : public Format {
       if (has_joblib_arrays(graph)) return {90, evidence + ", joblib arrays"};
       return {cut ? 85 : 40, evidence + (cut ? "" : ", broken")};
     }
+    if (head[0] == std::byte{0x80}) return detect_broken(head);
     if (stream.stopped) return {60, "opcodes of a text pickle up to STOP"};
     if (says_something(graph))
       return {45, "opcodes of a text pickle that name a class or function"};
@@ -207,6 +208,14 @@ class PickleFormat final : public Format {
   }
 
  private:
+  /// Nothing runs from the first opcode on, but something further on may be meant to.
+  static Detection detect_broken(Bytes head) {
+    std::vector<Finding> findings;
+    pickle::sweep_pickles(head, 0, "", {}, &findings);
+    if (findings.empty()) return {};
+    return {25, "PROTO opcode, broken, with opcodes that name something dangerous"};
+  }
+
   /// Content that breaks the rules is a finding; a disk that cannot be read is an error.
   static Status report(const Error& error, const std::string& path,
                        std::vector<Finding>* findings) {

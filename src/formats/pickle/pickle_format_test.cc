@@ -59,6 +59,19 @@ TEST(PickleFormat, IsRecognizedByContentAlone) {
             30);
 }
 
+TEST(PickleFormat, IsRecognizedBehindABrokenBeginning) {
+  Opened file(
+      "\x80\x02\xff\x80\x02"
+      "cos\nsystem\n(S'id'\ntR.");
+  EXPECT_GT(file.score(), 0);
+  EXPECT_FALSE(file.open());
+  bool dangerous = false;
+  for (const Finding& finding : file.scan()) {
+    dangerous = dangerous || finding.severity == Severity::kDangerous;
+  }
+  EXPECT_TRUE(dangerous);
+}
+
 TEST(PickleFormat, LeavesOtherFilesAlone) {
   EXPECT_EQ(Opened("").score(), 0);
   EXPECT_EQ(Opened("{\"a\": 1}").score(), 0);
