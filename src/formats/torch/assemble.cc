@@ -120,8 +120,9 @@ class Settler {
     for (const StorageFault& fault : table_.faults) KILTER_TRY(take(fault));
     auto sound = data_.index.validate();
     if (!sound && !lenient_) return sound;
-    if (!sound) KILTER_TRY(check_each());
+    if (!sound) check_each();
     if (std::find(drop_.begin(), drop_.end(), true) != drop_.end()) drop_tensors(drop_, &data_);
+    if (!sound) clear_unsound_storages();
     return ok();
   }
 
@@ -146,7 +147,7 @@ class Settler {
         formats::finding_from({fault.rule, std::move(error)}, fault.severity, data_.root));
   }
 
-  Status check_each() {
+  void check_each() {
     for (std::size_t i = 0; i < drop_.size(); ++i) {
       if (drop_[i]) continue;
       auto status = check_alone(data_.index, data_.index.tensors[i]);
@@ -157,7 +158,19 @@ class Settler {
       data_.findings.push_back(formats::finding_from({"torch.view-outside", std::move(error)},
                                                      Severity::kMalformed, data_.root));
     }
-    return ok();
+  }
+
+  /// No tensor uses them any more, but the index must be sound as a whole.
+  void clear_unsound_storages() {
+    for (StorageInfo& storage : data_.index.storages) {
+      TensorIndex one;
+      one.files = data_.index.files;
+      one.storages = {storage};
+      if (one.validate()) continue;
+      StorageInfo cleared;
+      cleared.name = std::move(storage.name);
+      storage = std::move(cleared);
+    }
   }
 
   bool lenient_;

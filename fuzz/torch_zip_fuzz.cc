@@ -1,0 +1,8 @@
+// Any bytes as a torch zip archive: opened strictly and leniently, checked, scanned, read.
+#include "format_fuzz.h"
+#include "formats/torch/torch_formats.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  kilter::fuzz::exercise(kilter::formats::torch_zip_format(), data, size);
+  return 0;
+}
