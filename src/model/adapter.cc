@@ -164,17 +164,17 @@ void answer_base(const CheckpointData& data, const NameTable& names, const Paper
   const std::string base = stated_base(data, papers);
   if (row != nullptr) {
     answer.value = row->family;
-    answer.title = "for " + std::string(row->title);
+    answer.title = fmt::format("for {}", row->title);
     answer.confidence = row->confidence;
     answer.evidence.push_back(describe_tensor(names, example));
   }
   if (base.empty()) return;
-  answer.evidence.push_back("states its base model: " + escape_text(base, 200));
+  answer.evidence.push_back(fmt::format("states its base model: {}", escape_text(base, 200)));
   if (row != nullptr && row->confidence >= 0.85) return;
   for (const NameHint& hint : kHints) {
     if (!contains_no_case(base, hint.holds)) continue;
     answer.value = hint.family;
-    answer.title = "for " + std::string(hint.title);
+    answer.title = fmt::format("for {}", hint.title);
     answer.confidence = row != nullptr ? 0.7 : 0.5;
     return;
   }
@@ -225,7 +225,7 @@ AdapterReport answer_adapter(const CheckpointData& data, const NameTable& names,
   answer.value = value;
   answer.title = row.title;
   if (votes.by_value.contains("dora") && value.starts_with("lora-")) {
-    answer.value = "dora-" + std::string(value.substr(5));
+    answer.value = fmt::format("dora-{}", value.substr(5));
     answer.title = "Do" + answer.title.substr(2);
     answer.evidence.push_back(describe_tensor(names, votes.example.at("dora")));
   }
@@ -235,9 +235,11 @@ AdapterReport answer_adapter(const CheckpointData& data, const NameTable& names,
                                         describe_tensor(names, votes.example.at(value))));
   if (const FlatJson* config = papers.config("adapter_config.json"))
     if (const auto type = config->find("peft_type"))
-      answer.evidence.push_back("adapter_config.json: peft_type " + escape_text(*type, 100));
+      answer.evidence.push_back(
+          fmt::format("adapter_config.json: peft_type {}", escape_text(*type, 100)));
   if (const auto module = metadata(data, "ss_network_module"))
-    answer.evidence.push_back("metadata: ss_network_module " + escape_text(*module, 100));
+    answer.evidence.push_back(
+        fmt::format("metadata: ss_network_module {}", escape_text(*module, 100)));
   report_ranks(votes, identity);
   report_alpha(data, papers, identity);
   if (report.is_adapter) answer_base(data, names, papers, identity);

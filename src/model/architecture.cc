@@ -181,7 +181,7 @@ class Resolver {
       variant.title = row->title;
       variant.confidence = std::min(row->confidence, out_.architecture.confidence + 0.05);
       variant.evidence.push_back(std::string(row->when));
-      variant.evidence.push_back("table: " + std::string(row->source));
+      variant.evidence.push_back(fmt::format("table: {}", row->source));
       return;
     }
     if (!is_language(signature().role) || primary().packed || out_.parameter_count == 0) return;
@@ -252,8 +252,10 @@ class Resolver {
     for (const Candidate& miss : components_.near_misses) {
       if (miss.required_found == 0) continue;
       std::string text = fmt::format("not {}:", miss.signature->row->title);
-      for (std::size_t i = 0; i < miss.failed.size() && i < 2; ++i)
-        text += (i > 0 ? "; " : " ") + miss.failed[i];
+      for (std::size_t i = 0; i < miss.failed.size() && i < 2; ++i) {
+        text += i > 0 ? "; " : " ";
+        text += miss.failed[i];
+      }
       note(text);
     }
   }

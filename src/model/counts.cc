@@ -7,6 +7,8 @@
 
 #include "kilter/dtype.h"
 
+#include "model/sort_stably.h"
+
 namespace kilter::model {
 namespace {
 
@@ -56,8 +58,7 @@ class Tally {
     found->bytes = capped_add(found->bytes, bytes);
   }
   std::vector<Count> take() {
-    std::stable_sort(counts_.begin(), counts_.end(),
-                     [](const Count& a, const Count& b) { return a.bytes > b.bytes; });
+    sort_stably(&counts_, [](const Count& a, const Count& b) { return a.bytes > b.bytes; });
     return std::move(counts_);
   }
 
@@ -250,8 +251,8 @@ void count_all(const CheckpointData& data, const Placement& placement, const Nam
     by_dtype[i].name = dtype_name(static_cast<DType>(i));
     identity->by_dtype.push_back(std::move(by_dtype[i]));
   }
-  std::stable_sort(identity->by_dtype.begin(), identity->by_dtype.end(),
-                   [](const Count& a, const Count& b) { return a.bytes > b.bytes; });
+  sort_stably(&identity->by_dtype,
+              [](const Count& a, const Count& b) { return a.bytes > b.bytes; });
   identity->by_part = by_part.take();
   identity->shared = sharing.groups();
 }

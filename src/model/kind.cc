@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "base/text.h"
+#include "model/sort_stably.h"
 
 namespace kilter::model {
 namespace {
@@ -95,7 +96,7 @@ class TypeJudge {
 
   void merged() {
     for (const std::string& recipe : papers_.recipes)
-      add("merged", 0.97, "holds the merge recipe " + escape_text(recipe, 200));
+      add("merged", 0.97, fmt::format("holds the merge recipe {}", escape_text(recipe, 200)));
     for (const std::string_view key :
          {"sd_merge_recipe", "sd_merge_models", "modelspec.merged_from", "mergekit_config"})
       if (const auto value = metadata(data_, key))
@@ -116,10 +117,11 @@ class TypeJudge {
       add(bases->size() > 1 ? "merged" : "fine-tuned", 0.65,
           fmt::format("{}: base_model {}", papers_.card_path, escape_text(bases->front(), 150)));
     if (const auto value = metadata(data_, "ss_sd_model_name"))
-      add("fine-tuned", 0.7, "metadata: trained from " + escape_text(*value, 120));
+      add("fine-tuned", 0.7, fmt::format("metadata: trained from {}", escape_text(*value, 120)));
     if (const auto name = papers_.find_at_root("_name_or_path"))
       if (name->text.find('/') != std::string_view::npos)
-        add("fine-tuned", 0.4, "config.json: loaded from " + escape_text(name->text, 150));
+        add("fine-tuned", 0.4,
+            fmt::format("config.json: loaded from {}", escape_text(name->text, 150)));
     for (const std::string_view tag : {"pretrained", "foundation-model", "base"})
       if (papers_.card.has("tags", tag))
         add("base", 0.5, fmt::format("{}: tag {}", papers_.card_path, tag));
@@ -151,8 +153,10 @@ class TypeJudge {
     const Candidate& primary = components.accepted.front();
     if (primary.missing_layer_count > 0) {
       std::string list;
-      for (const std::uint32_t layer : primary.missing_layers)
-        list += (list.empty() ? "" : ", ") + std::to_string(layer);
+      for (const std::uint32_t layer : primary.missing_layers) {
+        list += list.empty() ? "" : ", ";
+        list += std::to_string(layer);
+      }
       if (primary.missing_layer_count > primary.missing_layers.size()) list += ", …";
       add("partial", 0.9,
           fmt::format("{} layers are missing: {}", primary.missing_layer_count, list));
@@ -169,9 +173,9 @@ class TypeJudge {
   }
 
   void finish(Answer* answer) {
-    std::stable_sort(
-        findings_.begin(), findings_.end(),
-        [](const TypeFinding& a, const TypeFinding& b) { return a.confidence > b.confidence; });
+    sort_stably(&findings_, [](const TypeFinding& a, const TypeFinding& b) {
+      return a.confidence > b.confidence;
+    });
     if (findings_.empty()) return;
     answer->value = findings_.front().value;
     answer->confidence = findings_.front().confidence;

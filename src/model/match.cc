@@ -1,5 +1,7 @@
 #include "model/match.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 #include <unordered_map>
@@ -7,6 +9,7 @@
 #include "base/checked.h"
 #include "base/text.h"
 #include "model/counts.h"
+#include "model/sort_stably.h"
 
 namespace kilter::model {
 namespace {
@@ -119,7 +122,7 @@ class Evaluation {
       case Need::kForbidden:
         if (!there) return;
         broken_ = true;
-        out_.failed.push_back("has " + describe_tensor(names_, at));
+        out_.failed.push_back(fmt::format("has {}", describe_tensor(names_, at)));
         return;
       case Need::kOptional:
         return;
@@ -130,9 +133,9 @@ class Evaluation {
 
   void note_failure(const KeyRule& key, std::uint32_t at) {
     if (at == kNone)
-      out_.failed.push_back("lacks " + std::string(key.text));
+      out_.failed.push_back(fmt::format("lacks {}", key.text));
     else
-      out_.failed.push_back("does not expect " + describe_tensor(names_, at));
+      out_.failed.push_back(fmt::format("does not expect {}", describe_tensor(names_, at)));
   }
 
   bool shape_fits(const KeyRule& key, std::uint32_t at) {
@@ -369,8 +372,10 @@ std::string describe_tensor(const NameTable& names, std::uint32_t at) {
   std::string text = escape_text(names.name(at), 120);
   text += " [";
   const auto& shape = names.tensor(at).shape;
-  for (std::size_t i = 0; i < shape.size() && i < 8; ++i)
-    text += (i > 0 ? "," : "") + std::to_string(shape[i]);
+  for (std::size_t i = 0; i < shape.size() && i < 8; ++i) {
+    text += i > 0 ? "," : "";
+    text += std::to_string(shape[i]);
+  }
   return text + "]";
 }
 
@@ -386,7 +391,7 @@ bool has_key(const NameTable& names, std::string_view prefix, std::string_view k
     key.remove_prefix(1);
     base = parent_of(prefix);
   }
-  const std::string line = "! " + std::string(key);
+  const std::string line = fmt::format("! {}", key);
   row.keys = line;
   if (!parse_signature(row, &single, &problem)) return false;
   return Evaluation(names, single, base).locate(single.keys.front()) != kNone;
@@ -411,9 +416,9 @@ Components find_components(const NameTable& names) {
                      [&](std::uint32_t number) { candidate.elements += elements[number]; });
     fitting.push_back(std::move(candidate));
   }
-  std::stable_sort(out.near_misses.begin(), out.near_misses.end(), nearer);
+  sort_stably(&out.near_misses, nearer);
   if (out.near_misses.size() > kNearMissesMax) out.near_misses.resize(kNearMissesMax);
-  std::stable_sort(fitting.begin(), fitting.end(), better);
+  sort_stably(&fitting, better);
 
   for (Candidate& candidate : fitting) {
     const NameGroup* anchor = names.group(group_form_of_anchor(candidate));

@@ -110,8 +110,10 @@ class Collector {
     const auto* values = papers_.card.find(key);
     if (values == nullptr || values->empty()) return;
     std::string text;
-    for (std::size_t i = 0; i < values->size() && i < kListItemsMax; ++i)
-      text += (i > 0 ? ", " : "") + (*values)[i];
+    for (std::size_t i = 0; i < values->size() && i < kListItemsMax; ++i) {
+      text += i > 0 ? ", " : "";
+      text += (*values)[i];
+    }
     add(key, text, papers_.card_path);
   }
 
@@ -140,7 +142,7 @@ class Collector {
     if (id >= data_.state.size() || key.size() > 200 || key == "_metadata") return;
     const StateNode& node = data_.state[id];
     const std::string path =
-        stop.path.empty() ? std::string(key) : stop.path + "." + std::string(key);
+        stop.path.empty() ? std::string(key) : stop.path + fmt::format(".{}", key);
     if (const auto text = scalar_text(node)) return add(path, *text, "state");
     if (const auto text = short_list(node)) return add(path, *text, "state");
     const bool inner = node.kind == StateKind::kDict || node.kind == StateKind::kObject ||
@@ -160,7 +162,8 @@ class Collector {
       if (item >= data_.state.size()) return std::nullopt;
       const auto part = scalar_text(data_.state[item]);
       if (!part) return std::nullopt;
-      text += (text.empty() ? "" : ", ") + *part;
+      text += text.empty() ? "" : ", ";
+      text += *part;
     }
     return text;
   }
