@@ -253,6 +253,37 @@ def attribute_tricks():
              [name("evil", "Payload"), name("__builtin__", "object"), None]))
     yield "numpy_reconstruct", "numpy is given an unknown class", one(
         call("numpy.core.multiarray", "_reconstruct", [name("evil", "Array"), (0,), b"C\x01b"]))
+    instance = name("argparse", "Namespace") + EMPTY_TUPLE + NEWOBJ
+    nested = bytes3(one(SYSTEM))
+    yield "hijacked_setstate", "a state names what the next BUILD calls", one(
+        instance + value({"__setstate__": name("torch.storage", "_load_from_bytes")}) + BUILD
+        + nested + BUILD)
+    yield "hijacked_setstate_class", "the same with the constructor of a known class", one(
+        instance + value({"__setstate__": name("models.common", "DetectMultiBackend")}) + BUILD
+        + value("/nonexistent/kilter-test") + BUILD)
+    yield "hijacked_setstate_decoded", "the same with the attribute's name decoded", one(
+        instance + EMPTY_DICT + call("builtins", "str", [bytes3(b"__setstate__"), "ascii"])
+        + name("models.common", "DetectMultiBackend") + SETITEM + BUILD
+        + value("/nonexistent/kilter-test") + BUILD)
+    yield "hijacked_setstate_items", "an attribute dict names what BUILD calls", one(
+        call("easydict", "EasyDict", [{"__setstate__": name("models.common", "AutoShape")}])
+        + value("/nonexistent/kilter-test") + BUILD)
+    yield "hijacked_append", "a state names what APPEND calls", one(
+        name("torch.nn.modules.container", "Sequential") + EMPTY_TUPLE + NEWOBJ
+        + value({"append": name("models.common", "DetectMultiBackend")}) + BUILD
+        + value("/nonexistent/kilter-test") + APPEND)
+    yield "function_as_value", "a function that loads pickles is kept as a value", one(
+        value({"x": name("torch.storage", "_load_from_bytes")}))
+    yield "generator_constructor", "numpy calls the constructor it is given", one(
+        call("numpy.random._pickle", "__generator_ctor",
+             ["/nonexistent/kilter-test", name("models.common", "DetectMultiBackend")]))
+    yield "reconstructor_base", "copyreg calls the constructor of the base", one(
+        call("copy_reg", "_reconstructor",
+             [name("argparse", "Namespace"), name("models.common", "DetectMultiBackend"), "/x"]))
+    yield "partial_load", "partial of a function that loads pickles", one(
+        call("functools", "partial", [name("torch.storage", "_load_from_bytes"), nested]))
+    yield "huge_range", "a range of 2^31 in a deque", one(
+        call("collections", "deque", [call("builtins", "range", [2000000000])]))
     yield "huge_bytes", "asks for 2 GB", one(call("builtins", "bytearray", [2000000000]))
     yield "range_list", "writes out a range", one(
         call("builtins", "list", [call("builtins", "range", [2000000000])]))

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/text.h"
@@ -25,11 +26,13 @@ class Judge {
 
   void run() {
     called_.assign(graph_.nodes.size(), false);
+    additions_.assign(graph_.nodes.size(), 0);
     for (const Event& event : graph_.events) {
       if (event.kind == EventKind::kCall) called_[graph_[event.node].items[0]] = true;
     }
     for (const Event& event : graph_.events) judge_event(event);
     for (const Stream& stream : graph_.streams) judge_stream(stream);
+    judge_texts();
   }
 
   /// Pickles inside pickles, found on the way.
@@ -103,8 +106,9 @@ class Judge {
   /// A global that is never called in this pickle. Loaders import its module all the same.
   void judge_named(const Event& event) {
     const KnownName& name = names_.look_up(event.node);
-    if (name.safe) return;
+    if (name.safe && !is_function(name.safe->shape)) return;
     const std::string shown = escape_text(name.qualified, 200);
+    if (name.safe) return report_function_as_value(event, name, shown);
     Finding* finding;
     if (name.danger != nullptr) {
       finding =
@@ -117,6 +121,20 @@ class Judge {
                                       "import {}",
                                       shown, escape_text(name.module, 100)));
     }
+    finding->evidence = shown;
+    finding->reachable = reach(event, "imports it") + refused(name);
+    finding->loaders = loaders_of(context_.wrapping);
+  }
+
+  /// Objects that call what they hold would call it with anything.
+  void report_function_as_value(const Event& event, const KnownName& name,
+                                const std::string& shown) {
+    const bool strong =
+        name.safe->shape == Shape::kLoadFromBytes || name.safe->shape == Shape::kGetEnum;
+    Finding* finding =
+        book_.add(strong ? "pickle.dangerous-name" : "pickle.unexpected-arguments",
+                  strong ? Severity::kDangerous : Severity::kSuspicious, event.offset_bytes,
+                  name.qualified, fmt::format("keeps the function {} as a value", shown));
     finding->evidence = shown;
     finding->reachable = reach(event, "imports it") + refused(name);
     finding->loaders = loaders_of(context_.wrapping);
@@ -195,7 +213,40 @@ class Judge {
     finding->loaders = loaders_of(context_.wrapping);
   }
 
+  /// Picklers add list items, then dict items, then the state, each once. In another order an
+  /// attribute that the first addition set ("__setstate__", "append") is called by the next.
+  enum Addition : std::uint8_t { kListItems = 1, kDictItems = 2, kState = 3 };
+
+  void note_addition(const Event& event, Addition addition) {
+    const NodeKind kind = graph_[event.node].kind;
+    if (kind != NodeKind::kCall && kind != NodeKind::kPersistentId) return;
+    std::uint8_t& last = additions_[event.node];
+    if (last > addition || (last == addition && addition == kState)) {
+      Finding* finding =
+          book_.add("pickle.rebuilt-object", Severity::kSuspicious, event.offset_bytes, "",
+                    "an object is changed again after it got its state or its items");
+      finding->evidence = evidence_of(graph_, event.node);
+      finding->reachable = "unpicklers call what an earlier change may have put in place";
+      finding->loaders = loaders_of(context_.wrapping);
+    }
+    last = std::max<std::uint8_t>(last, addition);
+  }
+
+  /// No attribute of that name belongs into data: unpicklers call it.
+  void judge_texts() {
+    for (const Node& node : graph_.nodes) {
+      if (node.kind != NodeKind::kString && node.kind != NodeKind::kBytes) continue;
+      if (node.text != "__setstate__" && node.text != "__setstate_cython__") continue;
+      Finding* finding =
+          book_.add("pickle.rebuilt-object", Severity::kSuspicious, node.offset_bytes, "text",
+                    "names the attribute that unpicklers call with the state");
+      finding->evidence = node.text;
+      finding->loaders = loaders_of(context_.wrapping);
+    }
+  }
+
   void judge_build(const Event& event) {
+    note_addition(event, kState);
     const Node& target = graph_[event.node];
     if (target.kind == NodeKind::kGlobal || target.kind == NodeKind::kExtension) {
       return report_change(event, "pickle.build-on-global", "changes the attributes of");
@@ -271,6 +322,7 @@ class Judge {
   NameBook names_;
   FindingBook book_;
   std::vector<bool> called_;
+  std::vector<std::uint8_t> additions_;
   std::vector<NodeId> nested_;
 };
 

@@ -13,12 +13,6 @@ namespace {
 // Bytes that one short pickle may ask a constructor to fill.
 constexpr std::int64_t kFillBytesMax = 64 << 20;
 
-bool is_function(Shape shape) {
-  return shape == Shape::kEncode || shape == Shape::kGetEnum || shape == Shape::kLoadFromBytes ||
-         shape == Shape::kReconstructor || shape == Shape::kNewObject ||
-         shape == Shape::kRebuildOfType || shape == Shape::kPartial;
-}
-
 bool is_scalar(NodeKind kind) {
   return kind == NodeKind::kNone || kind == NodeKind::kBool || kind == NodeKind::kInt ||
          kind == NodeKind::kFloat || kind == NodeKind::kString || kind == NodeKind::kBytes;
@@ -50,8 +44,10 @@ std::string check_encode(const Graph& graph, const std::vector<NodeId>& argument
   return codec == "latin1" || codec == "latin-1" ? "" : "the codec is not 'latin1'";
 }
 
-std::string check_sized(NameBook* names, const std::vector<NodeId>& arguments) {
+std::string check_sized(NameBook* names, const Node& call, const std::vector<NodeId>& arguments) {
   const Graph& graph = names->graph();
+  const bool decodes = arguments.size() > 1 && graph[call.items[0]].text2 == "str";
+  if (decodes) return "it decodes text while loading";
   for (const NodeId id : arguments) {
     const Node& argument = graph[id];
     if (argument.kind == NodeKind::kBigInt ||
@@ -95,8 +91,23 @@ std::string check_type(const Graph& graph, const std::vector<NodeId>& arguments)
 
 std::string check_reconstructor(NameBook* names, const std::vector<NodeId>& arguments) {
   if (arguments.size() != 3) return "expected a class, a base and a state";
-  return is_class(names, arguments[0]) && is_class(names, arguments[1]) ? ""
-                                                                        : "the class is computed";
+  if (!is_class(names, arguments[0])) return "the class is computed";
+  // The base's own constructor is called with the state.
+  const bool built_in =
+      names->is_global(arguments[1]) && names->look_up(arguments[1]).module == "builtins";
+  return built_in ? "" : "the base is no built-in class";
+}
+
+// These call their second argument, or the first if it is a class.
+std::string check_random(NameBook* names, const std::vector<NodeId>& arguments) {
+  for (const NodeId id : arguments) {
+    const Node& node = names->graph()[id];
+    const bool own = names->is_global(id) && names->look_up(id).module.starts_with("numpy.random");
+    if (!own && node.kind != NodeKind::kString && node.kind != NodeKind::kCall) {
+      return "it would call something that is no generator";
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -158,9 +169,11 @@ std::string unexpected_shape(NameBook* names, NodeId node, const SafeRule& rule)
     case Shape::kTypeOfNone:
       return check_type(graph, arguments);
     case Shape::kSized:
-      return check_sized(names, arguments);
+      return check_sized(names, call, arguments);
     case Shape::kGetEnum:
       return check_get_enum(names, arguments);
+    case Shape::kRandomState:
+      return check_random(names, arguments);
     case Shape::kPartial:
       return check_partial(names, arguments);
   }

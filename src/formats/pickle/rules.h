@@ -17,7 +17,7 @@ enum class Shape : std::uint8_t {
   kNameOnly,       ///< may be named; a call is not expected
   kEnum,           ///< called with one plain value
   kEncode,         ///< _codecs.encode(text, 'latin1')
-  kReconstructor,  ///< copyreg._reconstructor(known class, known base, …)
+  kReconstructor,  ///< copyreg._reconstructor(known class, built-in base, …)
   kNewObject,      ///< copyreg.__newobj__(known class, …)
   kArrayOfClass,   ///< first argument a known class: numpy's _reconstruct and its like
   kRebuildOfType,  ///< torch's _rebuild_from_type_v2(known function, known class, …)
@@ -25,8 +25,16 @@ enum class Shape : std::uint8_t {
   kSized,          ///< bytes, bytearray, list, …: plain arguments, no huge number
   kGetEnum,        ///< getattr(known class, 'NAME'): how some Pythons write enum members
   kLoadFromBytes,  ///< torch.storage._load_from_bytes(bytes): a whole torch file inside
+  kRandomState,    ///< numpy's constructors of generators, which call what they are given
   kPartial,        ///< functools.partial(known function, …)
 };
+
+/// True for functions, which real files call and never keep as values.
+constexpr bool is_function(Shape shape) {
+  return shape == Shape::kEncode || shape == Shape::kGetEnum || shape == Shape::kLoadFromBytes ||
+         shape == Shape::kReconstructor || shape == Shape::kNewObject ||
+         shape == Shape::kRebuildOfType || shape == Shape::kPartial;
+}
 
 /// What may be added to an instance after it was made.
 enum GrowFlags : std::uint8_t { kGrowsNot = 0, kGrowsMap = 1, kGrowsList = 2, kGrowsSet = 4 };

@@ -24,7 +24,8 @@ constexpr SafeRow kRows[] = {
     {"builtins", "bytearray bytes tuple str int float bool complex slice", Shape::kSized},
     {"builtins", "list", Shape::kSized, kGrowsList},
     {"builtins", "dict", Shape::kSized, kGrowsMap},
-    {"builtins", "range object", Shape::kData},
+    {"builtins", "range", Shape::kSized},
+    {"builtins", "object", Shape::kData},
     {"builtins", "Ellipsis NotImplemented None True False", Shape::kNameOnly},
     {"builtins", "type", Shape::kTypeOfNone},
     {"builtins", "getattr", Shape::kGetEnum},
@@ -114,14 +115,15 @@ constexpr SafeRow kRows[] = {
     {"numpy.ma", "MaskedArray", Shape::kNameOnly},
     {"numpy.ma.core", "MaskedArray MaskedConstant", Shape::kNameOnly},
     {"numpy.random._pickle", "__randomstate_ctor __generator_ctor __bit_generator_ctor",
-     Shape::kData},
-    {"numpy.random", "__RandomState_ctor", Shape::kData},
+     Shape::kRandomState},
+    {"numpy.random", "__RandomState_ctor", Shape::kRandomState},
     {"numpy.random.mtrand", "RandomState", Shape::kNameOnly},
     {"numpy.random._mt19937", "MT19937", Shape::kNameOnly},
     {"numpy.random._pcg64", "PCG64 PCG64DXSM", Shape::kNameOnly},
     {"numpy.random._philox", "Philox", Shape::kNameOnly},
     {"numpy.random._sfc64", "SFC64", Shape::kNameOnly},
-    {"numpy.random.bit_generator", "SeedSequence __pyx_unpickle_SeedSequence", Shape::kData},
+    {"numpy.random.bit_generator", "SeedSequence __pyx_unpickle_SeedSequence",
+     Shape::kArrayOfClass},
     {"ml_dtypes", "bfloat16 float8_e4m3fn float8_e5m2 int4 uint4", Shape::kData},
 
     // Settings that trainers save. Source: the files that reference/security, section 4.5, names.
@@ -352,7 +354,7 @@ std::optional<SafeRule> find_safe(std::string_view module, std::string_view name
     return std::nullopt;
   }
   for (const std::string_view parent : kInstanceModules) {
-    if (is_below(module, parent)) return SafeRule{Shape::kInstance, kMapAndList};
+    if (is_below(module, parent)) return SafeRule{Shape::kInstance, kGrowsMap};
   }
   return std::nullopt;
 }

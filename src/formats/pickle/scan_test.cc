@@ -112,6 +112,18 @@ TEST(Scan, SeesChangesToWhatThePickleDidNotMake) {
   EXPECT_EQ(find(scan("ccollections\nOrderedDict\n)RI0\nI1\ns."), "pickle.set-on-object"), nullptr);
 }
 
+TEST(Scan, SeesAttributesThatUnpicklersCall) {
+  const std::string object = "cargparse\nNamespace\n)\x81";
+  EXPECT_EQ(verdict(object + "}S'x'\nI1\nsb."), Severity::kNote);
+  EXPECT_NE(find(scan(object + "}b}b."), "pickle.rebuilt-object"), nullptr);
+  EXPECT_NE(find(scan(object + "}S'__setstate__'\nNsb."), "pickle.rebuilt-object"), nullptr);
+  EXPECT_NE(find(scan("ccollections\ndeque\n)R}bI1\na."), "pickle.rebuilt-object"), nullptr);
+  EXPECT_EQ(find(scan("ccollections\ndeque\n)RI1\naI2\na}b."), "pickle.rebuilt-object"), nullptr);
+  EXPECT_EQ(verdict("ctorch.storage\n_load_from_bytes\n."), Severity::kDangerous);
+  EXPECT_EQ(verdict("ccopy_reg\n_reconstructor\n(cargparse\nNamespace\ncmodels.yolo\nModel\nNtR."),
+            Severity::kSuspicious);
+}
+
 TEST(Scan, KeepsFindingsWhenTheStreamBreaks) {
   for (const std::string& tail : {""s, "\xff"s, "X\xff\xff\xff\x7f"s, "0000"s, "h\x09"s}) {
     const auto findings = scan(kSystem + tail);
