@@ -271,6 +271,7 @@ class Judge {
     const std::uint8_t needed = event.text == "ADDITEMS"            ? kGrowsSet
                                 : event.text.starts_with("SETITEM") ? kGrowsMap
                                                                     : kGrowsList;
+    note_addition(event, needed == kGrowsMap ? kDictItems : kListItems);
     switch (target.kind) {
       case NodeKind::kCall: {
         if (!names_.is_global(target.items[0])) return;  // has a finding of its own
