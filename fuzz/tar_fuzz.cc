@@ -15,7 +15,7 @@ void seal(std::byte* block) {
   unsigned sum = 8 * ' ';
   for (std::size_t i = 0; i < 512; ++i)
     if (i < 148 || i >= 156) sum += static_cast<unsigned>(block[i]);
-  char text[9];
+  char text[16];
   std::snprintf(text, sizeof text, "%06o ", sum);
   for (std::size_t i = 0; i < 8; ++i) block[148 + i] = static_cast<std::byte>(text[i]);
 }

@@ -132,7 +132,8 @@ class Settler {
     const auto& users = users_[fault.storage];
     for (std::size_t i = 0; i < users.size(); ++i) {
       const std::string& name = data_.index.tensors[users[i]].name;
-      if (fault.unusable && !lenient_) return fail(Error(fault.error).at_tensor(name));
+      if (fault.unusable && !lenient_)
+        return fail(Error(fault.error).at_path(data_.root).at_tensor(name));
       if (fault.unusable) drop_[users[i]] = true;
       if (i < kNamedMax) report(fault, name);
     }
