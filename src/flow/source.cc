@@ -20,7 +20,9 @@ namespace kilter {
 namespace {
 
 constexpr std::size_t kRawFilesHeldMax = 32;
-constexpr std::uint64_t kScratchBytesLeast = 1ULL << 20;
+/// More does not make runs longer, and this much stays in the second-level cache: with 4 MiB a
+/// transposed tensor took a third more processor time.
+constexpr std::uint64_t kStridedScratchBytes = 512ULL << 10;
 constexpr std::uint64_t kReadAheadBytes = 1ULL << 20;
 constexpr std::size_t kUnitBytesMax = 16;
 
@@ -179,7 +181,8 @@ Status FileSource::read_elements(const TensorInfo& tensor, std::uint64_t first,
   prepare_strided(tensor.storage);
   const DTypeRow& row = dtype_row(tensor.dtype);
   const std::uint64_t count = out.size() / (row.bits / 8U);
-  auto memory = scratch_.take(std::max(scratch_bytes_max, kScratchBytesLeast));
+  auto memory = scratch_.take(std::clamp<std::uint64_t>(
+      scratch_bytes_max, flow::StridedReader::kScratchBytesMin, kStridedScratchBytes));
   const Status status = flow::StridedReader(tensor).read(
       [&](std::uint64_t offset_bytes, std::span<std::byte> to) {
         return read_decoded(tensor.storage, offset_bytes, to);
