@@ -206,8 +206,10 @@ std::optional<Diagnosis> find_cut_safetensors(io::FileSystem& files, const Probe
 }
 
 std::optional<Diagnosis> find_plain_text(std::string_view head, std::uint64_t bytes) {
-  if (head.find('\0') != std::string_view::npos || !is_valid_utf8(head.substr(0, 1024)))
-    return std::nullopt;
+  std::string_view start = head.substr(0, 1024);
+  // The cut may fall inside a character.
+  while (start.size() > 1020 && !is_valid_utf8(start)) start.remove_suffix(1);
+  if (head.find('\0') != std::string_view::npos || !is_valid_utf8(start)) return std::nullopt;
   return Diagnosis{"text",
                    fmt::format("this is a text file ({}), not a checkpoint: \"{}\"",
                                format_bytes(bytes), escape_text(head.substr(0, 60), 60)),

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "formats/file_name.h"
+#include "formats/folder/harmless.h"
 #include "formats/folder/scan_patterns.h"
 #include "io/safe_path.h"
 
@@ -183,6 +184,26 @@ void scan_yaml(std::string_view path, std::string_view text, std::vector<Finding
   finding->loaders = {"yaml.unsafe_load", "yaml.load (PyYAML before 6)"};
 }
 
+bool has_control_bytes(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte == 0x7f || (byte < 0x20 && (byte < '\t' || byte > '\r'));
+  });
+}
+
+/// Binaries that loaders read as plain data, or not at all.
+bool scan_harmless(io::FileSystem& files, const std::string& path, const Probe& probe,
+                   std::vector<Finding>* findings) {
+  const auto image = plain_image(probe);
+  if (image)
+    Judge(path, findings)
+        .add("file.image", Severity::kNote, "an image; no model loader reads it",
+             std::string(*image));
+  if (image || probe.head.empty() || probe.head[0] != std::byte{0x0a}) return image.has_value();
+  const auto content = io::read_text(files, path, kScannedTextBytesMax);
+  return content && is_sentencepiece_model(as_bytes(*content));
+}
+
 }  // namespace
 
 bool is_document_name(std::string_view path) {
@@ -237,12 +258,15 @@ void scan_document(std::string_view path, std::string_view text, std::vector<Fin
 bool scan_document_file(io::FileSystem& files, const std::string& path, const Probe& probe,
                         std::vector<Finding>* findings) {
   if (probe.is_folder || probe.bytes == 0 || probe.bytes > kScannedTextBytesMax) return false;
+  if (scan_harmless(files, path, probe, findings)) return true;
   const std::string_view head = as_text(Bytes(probe.head));
   if (head.find('\0') != std::string_view::npos) return false;
   if (const auto diagnosis = diagnose(files, probe); diagnosis && diagnosis->kind != "text")
     if (diagnosis->kind != "json-error" || !is_document_name(path)) return false;
   const auto text = io::read_text(files, path, kScannedTextBytesMax);
   if (!text || text->find('\0') != std::string::npos || !is_valid_utf8(*text)) return false;
+  // Small binaries can be valid UTF-8 by chance; only names that promise text get the benefit.
+  if (!is_document_name(path) && has_control_bytes(*text)) return false;
   scan_document(path, *text, findings);
   return true;
 }

@@ -79,5 +79,28 @@ TEST(Documents, LeavesBinariesAndPointersToOthers) {
   EXPECT_TRUE(findings.empty());
 }
 
+TEST(Documents, KnowsBinariesThatAreOnlyData) {
+  test::ScratchFolder folder;
+  io::FileSystem& files = io::real_file_system();
+  const auto accepted = [&](std::string_view content) {
+    std::vector<Finding> findings;
+    const std::string path = folder.put("x.model", content);
+    return scan_document_file(files, path, *make_probe(files, path), &findings);
+  };
+  const std::string piece("\x0a\x0a\x0a\x03<s>\x15\0\0\0\0", 12), trainer("\x12\x02\x18\x01", 4);
+  EXPECT_TRUE(accepted(piece + piece + trainer));
+  EXPECT_FALSE(accepted(piece + "x"));
+  EXPECT_FALSE(accepted(piece + piece.substr(0, 5)));
+  EXPECT_FALSE(accepted(trainer));
+  const std::string png("\x89PNG\r\n\x1a\n\0\0\0\0", 12);
+  EXPECT_TRUE(accepted(png));
+  EXPECT_FALSE(accepted(png + "PK\5\6"));
+  if (const auto root = test::real_data()) {
+    std::vector<Finding> findings;
+    const std::string path = *root + "/tokenizer/t5_spiece.model";
+    EXPECT_TRUE(scan_document_file(files, path, *make_probe(files, path), &findings));
+  }
+}
+
 }  // namespace
 }  // namespace kilter::formats

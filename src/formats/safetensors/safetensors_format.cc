@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "base/text.h"
@@ -97,6 +98,11 @@ class SafetensorsFormat final : public Format {
     if (!header) return report_unreadable(header.error(), arguments.path, findings);
     for (const Fault& fault : header->faults)
       findings->push_back(finding_from(fault, Severity::kMalformed, arguments.path));
+    if (!header->faults.empty()) return ok();
+    // Sound by itself; what its state file says must fit it too.
+    auto data = open({arguments.files, arguments.path, arguments.probe, OpenOptions()});
+    if (!data) return report_unreadable(data.error(), arguments.path, findings);
+    std::move(data->findings.begin(), data->findings.end(), std::back_inserter(*findings));
     return ok();
   }
 
