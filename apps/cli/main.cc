@@ -85,8 +85,9 @@ int main(int argc, char** argv) {
   try {
     const int status = kilter::cli::run(argc, argv);
     // A full disk or a closed pipe behind standard output is not success.
-    if (std::fflush(stdout) != 0 && status == 0) return 5;
-    return status;
+    const bool written = std::fflush(stdout) == 0;
+    std::fflush(stderr);
+    std::_Exit(written || status != 0 ? status : 5);  // static destructors have nothing to save
   } catch (const std::bad_alloc&) {
     std::fputs("kilter: out of memory\n", stderr);
     return 5;
