@@ -27,9 +27,10 @@ build: setup $(RELEASE)/build.ninja  ## Build everything, optimized
 	cmake --build --preset release
 
 .PHONY: demo
-demo: setup $(RELEASE)/build.ninja  ## Build the program and walk through real files
-	cmake --build --preset release --target kilter
-	scripts/demo
+demo: setup  ## Build the program and walk through real files
+	@cmake --preset demo >/dev/null
+	cmake --build --preset demo --target kilter
+	@KILTER_PROGRAM=build/demo/apps/cli/kilter scripts/demo
 
 .PHONY: test
 test:  ## All tests: C++ (ctest), the program and the oracles (pytest), fuzz corpora

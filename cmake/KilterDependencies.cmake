@@ -4,9 +4,10 @@ find_package(fmt REQUIRED)
 find_package(simdjson REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
+set(OPENSSL_USE_STATIC_LIBS TRUE)  # libcrypto.so adds 3 ms to the start of every process
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(ZLIB REQUIRED)
-find_package(hwy REQUIRED)
+find_path(KILTER_HWY_INCLUDE hwy/highway.h REQUIRED)  # headers alone: src/tensor/kernels/dispatch.cc
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(URING REQUIRED IMPORTED_TARGET liburing)

@@ -22,7 +22,7 @@ target_include_directories(kilter_library INTERFACE
   $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 # Public headers use only tl::expected; the rest is what the archive's objects call.
 target_link_libraries(kilter_library INTERFACE
-  tl::expected fmt::fmt simdjson::simdjson OpenSSL::Crypto ZLIB::ZLIB hwy::hwy Threads::Threads
+  tl::expected fmt::fmt simdjson::simdjson OpenSSL::Crypto ZLIB::ZLIB Threads::Threads
   PkgConfig::URING PkgConfig::DEFLATE)
 
 set(KILTER_PACKAGE_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/kilter")
