@@ -17,6 +17,7 @@ namespace {
 
 Error at(const ArrayPlace& place, Error error) {
   if (error.path.empty()) error.path = place.path;
+  if (error.tensor.empty()) error.tensor = place.name;
   return error;
 }
 
@@ -44,7 +45,9 @@ Status keep_inline(const NpyHeader& header, const ArrayPlace& place, const OpenO
 
 Result<StateId> add_numbers(const NpyHeader& header, const ArrayPlace& place,
                             const OpenOptions& options, CheckpointData* data) {
-  KILTER_ASSIGN(const std::uint64_t bytes, array_bytes(header));
+  const auto asked = array_bytes(header);
+  if (!asked) return fail(at(place, asked.error()));
+  const std::uint64_t bytes = *asked;
   const std::uint64_t there = place.bytes - std::min(place.bytes, header.data_offset_bytes);
   if (bytes > there)
     return fail(Error(ErrorCode::kMalformed,

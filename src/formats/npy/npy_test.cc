@@ -112,6 +112,12 @@ TEST_F(Npy, RefusesMalformedHeaders) {
     ASSERT_FALSE(opened) << text;
     EXPECT_EQ(opened.error().code, ErrorCode::kMalformed) << text;
     EXPECT_NE(opened.error().path, "") << text;
+    // The row itself says where, too: whoever calls it without the front door gets a path.
+    const std::string path = folder_.path("a.npy");
+    const auto probe = formats::make_probe(io::real_file_system(), path);
+    const auto direct = formats::npy_format().open({&io::real_file_system(), path, &*probe, {}});
+    ASSERT_FALSE(direct) << text;
+    EXPECT_EQ(direct.error().path, path) << text;
   }
   EXPECT_FALSE(open(npy_file(literal("<f4", "()"), "\0\0\0\0"sv, 4)));
   std::string deep(100'000, '[');
