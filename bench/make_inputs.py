@@ -40,7 +40,7 @@ def safetensors_checkpoint(gib):
     path = WORK / f"checkpoint-{gib}.safetensors"
     if not path.exists():
         source = torch_checkpoint(gib)
-        subprocess.run([KILTER, "convert", str(source), str(path)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([KILTER, "convert", "--quiet", str(source), str(path)], check=True, stdout=subprocess.DEVNULL)
     return path
 
 
