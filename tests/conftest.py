@@ -37,10 +37,11 @@ class Program:
     def __init__(self, path):
         self.path = path
 
-    def __call__(self, *arguments, status=None, timeout=120, env=None, cwd=None):
-        """Runs `kilter ARGUMENTS...`; with `status`, fails unless it exits so."""
+    def __call__(self, *arguments, status=None, timeout=120, env=None, cwd=None,
+                 prefix=()):
+        """Runs `PREFIX... kilter ARGUMENTS...`; with `status`, fails unless it exits so."""
         completed = subprocess.run(
-            [str(self.path), *map(str, arguments)], capture_output=True, text=True,
+            [*prefix, str(self.path), *map(str, arguments)], capture_output=True, text=True,
             errors="surrogateescape", stdin=subprocess.DEVNULL, timeout=timeout, cwd=cwd,
             env={**os.environ, **(env or {})}, check=False)
         run = Run(completed)

@@ -13,7 +13,7 @@ namespace kilter::cli {
 namespace {
 
 constexpr std::size_t kLabelColumns = 14;
-constexpr std::size_t kRowsMax = 12;
+constexpr std::size_t kStatedRowsMax = 12;
 
 class Printer {
  public:
@@ -134,7 +134,7 @@ class Printer {
     std::size_t widest = 4;
     for (const Count& count : counts) widest = std::max(widest, count.name.size());
     std::string shown = label;
-    for (std::size_t i = 0; i < std::min(counts.size(), kRowsMax); ++i) {
+    for (std::size_t i = 0; i < std::min(counts.size(), kStatedRowsMax); ++i) {
       const Count& count = counts[i];
       row(shown, padded(escape_text(count.name), widest) +
                      padded_left(format_quantity(count.parameter_count), 10) + " in " +
@@ -142,8 +142,8 @@ class Printer {
                      padded_left(format_bytes(count.bytes), 12));
       shown.clear();
     }
-    if (counts.size() > kRowsMax)
-      row("", style_.dim("… " + format_count(counts.size() - kRowsMax) + " more in --json"));
+    if (counts.size() > kStatedRowsMax)
+      row("", style_.dim("… " + format_count(counts.size() - kStatedRowsMax) + " more in --json"));
   }
 
   void print_shared() const {
@@ -167,7 +167,7 @@ class Printer {
     std::size_t shown = 0, left = 0;
     for (const auto& stated : report_.identity.stated) {
       if (stated.source == "metadata") continue;
-      if (++shown > kRowsMax) {
+      if (++shown > kStatedRowsMax) {
         ++left;
         continue;
       }
@@ -181,24 +181,25 @@ class Printer {
   void print_metadata() const {
     std::string label = "metadata";
     const auto& metadata = data().metadata;
-    for (std::size_t i = 0; i < std::min(metadata.size(), kRowsMax); ++i) {
+    for (std::size_t i = 0; i < std::min(metadata.size(), kStatedRowsMax); ++i) {
       row(label, escape_text(metadata[i].first) + " = " + escape_text(metadata[i].second, 80));
       label.clear();
     }
-    if (metadata.size() > kRowsMax)
-      row("", style_.dim("… " + format_count(metadata.size() - kRowsMax) + " more in --json"));
+    if (metadata.size() > kStatedRowsMax)
+      row("",
+          style_.dim("… " + format_count(metadata.size() - kStatedRowsMax) + " more in --json"));
   }
 
   void print_files() const {
     if (!data().root_is_folder) return;
     std::string label = "files";
     const auto& files = data().index.files;
-    for (std::size_t i = 0; i < std::min(files.size(), kRowsMax); ++i) {
+    for (std::size_t i = 0; i < std::min(files.size(), kStatedRowsMax); ++i) {
       row(label, padded_left(format_bytes(files[i].bytes), 10) + "  " + escape_text(files[i].path));
       label.clear();
     }
-    if (files.size() > kRowsMax)
-      row("", style_.dim("… " + format_count(files.size() - kRowsMax) + " more"));
+    if (files.size() > kStatedRowsMax)
+      row("", style_.dim("… " + format_count(files.size() - kStatedRowsMax) + " more"));
   }
 
   void print_hashes() const {

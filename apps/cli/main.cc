@@ -14,6 +14,7 @@
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/style.h"
+#include "io/open_file_limit.h"
 
 namespace kilter::cli {
 
@@ -57,6 +58,7 @@ int run(int argc, const char* const* argv) {
   Parsed parsed = parse(argc, argv);
   if (parsed.exit_status >= 0) return parsed.exit_status;
   install_signals();
+  io::raise_open_file_limit();
   Invocation invocation;
   invocation.terminal = make_terminal(parsed.arguments);
   invocation.arguments = std::move(parsed.arguments);

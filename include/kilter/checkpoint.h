@@ -15,14 +15,14 @@
 
 #include "kilter/error.h"
 #include "kilter/finding.h"
+#include "kilter/loaded_tensors.h"
 #include "kilter/progress.h"
 #include "kilter/state_tree.h"
 #include "kilter/tensor_index.h"
 
 namespace kilter {
 
-class Source;         // src/flow/source.h
-class LoadedTensors;  // src/flow/load.h
+class Source;  // src/flow/source.h: for the floors above; consumers never need its members
 namespace io {
 class FileSystem;
 }

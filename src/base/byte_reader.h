@@ -20,6 +20,16 @@ inline Bytes as_bytes(std::string_view text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
 }
 
+/// The little-endian number at `at`, which the caller has checked to lie inside: for records of a
+/// fixed size that come by the thousand.
+template <typename T>
+T load_le(Bytes bytes, std::size_t at) {
+  T value = 0;
+  for (std::size_t i = sizeof(T); i-- > 0;)
+    value = static_cast<T>(static_cast<T>(value << 7U << 1U) | static_cast<T>(bytes[at + i]));
+  return value;
+}
+
 /// Reads little- or big-endian numbers and runs of bytes in order. Every read is checked against
 /// what remains; a failed read moves nothing and returns kMalformed with the offset (counted from
 /// `base_offset_bytes`, the position of the first byte in its file), expected and found.

@@ -66,6 +66,13 @@ int decimals_for_three_digits(double value) {
 
 }  // namespace
 
+std::string ascii_lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return out;
+}
+
 std::string escape_text(std::string_view text, std::size_t chars_max) {
   std::string out;
   out.reserve(std::min(text.size(), chars_max));

@@ -11,6 +11,9 @@ namespace kilter {
 /// \n, \x1b, \u202e …; at most `chars_max` characters, then "…".
 std::string escape_text(std::string_view text, std::size_t chars_max = 1000);
 
+/// A to Z as a to z; everything else as it is.
+std::string ascii_lower(std::string_view text);
+
 /// "1.5 GiB", "512 B": binary units, at most one decimal.
 std::string format_bytes(std::uint64_t bytes);
 /// "2.41 GB/s".

@@ -32,6 +32,11 @@ TEST(Text, CutsAtCharactersNotBytes) {
   EXPECT_EQ(escape_text("", 0), "");
 }
 
+TEST(Text, LowersAsciiAlone) {
+  EXPECT_EQ(ascii_lower("AZaz[@`{09"), "azaz[@`{09");
+  EXPECT_EQ(ascii_lower("\xc3\x84\xff"), "\xc3\x84\xff");
+}
+
 TEST(Text, FormatsBytesInBinaryUnits) {
   EXPECT_EQ(format_bytes(0), "0 B");
   EXPECT_EQ(format_bytes(1023), "1023 B");

@@ -22,7 +22,7 @@ namespace {
 
 constexpr double kCachedEnough = 0.5;
 constexpr std::uint64_t kChunkBytes = 4ULL << 20;  ///< of one transfer; whole huge pages
-constexpr unsigned kQueueDepth = 16;
+constexpr unsigned kLoadDepth = 16;
 /// Reading over a gap is cheaper than another region, but its memory stays.
 constexpr std::uint64_t kGapBytesMax = 64 * 1024;
 constexpr std::uint64_t kGatherAlignBytes = 64;
@@ -267,7 +267,7 @@ class Loader {
     if (jobs_.empty()) return ok();
     std::uint64_t total_bytes = 0;
     for (const Job& job : jobs_) total_bytes += job.out.size();
-    KILTER_ASSIGN(auto queue, io::make_io_queue(io::IoQueueKind::kAuto, kQueueDepth));
+    KILTER_ASSIGN(auto queue, io::make_io_queue(io::IoQueueKind::kAuto, kLoadDepth));
     if (context.progress != nullptr) context.progress->begin("load", total_bytes);
     Status status = JobRun(*loaded_->source, context, std::move(queue)).run(jobs_);
     if (context.progress != nullptr) context.progress->end();

@@ -81,8 +81,11 @@ class ScratchShelf {
 
 class FileSource : public Source {
  public:
-  FileSource(io::FileSystem& files, std::string root, bool root_is_folder, TensorIndex index)
-      : index_(std::move(index)), cache_(files, std::move(root), root_is_folder) {}
+  FileSource(io::FileSystem& files, std::string root, bool root_is_folder,
+             std::shared_ptr<const TensorIndex> index)
+      : shared_index_(std::move(index)),
+        index_(*shared_index_),
+        cache_(files, std::move(root), root_is_folder) {}
 
   const TensorIndex& index() const override { return index_; }
   std::string file_path(std::uint32_t file) const override {
@@ -112,7 +115,8 @@ class FileSource : public Source {
   void prepare_strided(std::size_t storage) const;
   Status locate(Status status, std::uint32_t file) const;
 
-  TensorIndex index_;
+  std::shared_ptr<const TensorIndex> shared_index_;
+  const TensorIndex& index_;
   mutable flow::FileCache cache_;
   mutable flow::InflateCache inflate_;
   mutable ScratchShelf scratch_;
@@ -284,8 +288,15 @@ const io::ReadFile* FileSource::raw_file(std::uint32_t file) const {
 }  // namespace
 
 std::shared_ptr<Source> make_file_source(io::FileSystem& files, std::string root,
-                                         bool root_is_folder, TensorIndex index) {
+                                         bool root_is_folder,
+                                         std::shared_ptr<const TensorIndex> index) {
   return std::make_shared<FileSource>(files, std::move(root), root_is_folder, std::move(index));
+}
+
+std::shared_ptr<Source> make_file_source(io::FileSystem& files, std::string root,
+                                         bool root_is_folder, TensorIndex index) {
+  return make_file_source(files, std::move(root), root_is_folder,
+                          std::make_shared<const TensorIndex>(std::move(index)));
 }
 
 }  // namespace kilter

@@ -46,7 +46,11 @@ class Source {
 
 /// A source over files beneath `root` (a folder), or the single file `root` when the index has one
 /// file. Files are opened on first use, beneath the root only, and a bounded number stays open.
-/// `index` must have passed validate().
+/// `index` must have passed validate(); it is shared, not copied: an index of many thousand tensors
+/// costs more to copy than to read.
+std::shared_ptr<Source> make_file_source(io::FileSystem& files, std::string root,
+                                         bool root_is_folder,
+                                         std::shared_ptr<const TensorIndex> index);
 std::shared_ptr<Source> make_file_source(io::FileSystem& files, std::string root,
                                          bool root_is_folder, TensorIndex index);
 

@@ -13,6 +13,7 @@
 #include "flow/load.h"
 #include "flow/source.h"
 #include "formats/folder/hub_links.h"
+#include "formats/folder/index_probe.h"
 #include "formats/format.h"
 #include "formats/nearest_names.h"
 
@@ -126,7 +127,7 @@ Result<std::unique_ptr<LoadedTensors>> Checkpoint::load(const RunContext& contex
 Result<Checkpoint> open_checkpoint(std::string_view address, const OpenOptions& options) {
   io::FileSystem& files = options.files == nullptr ? io::real_file_system() : *options.files;
   const std::string path(address);
-  auto probe = formats::make_probe(files, path);
+  auto probe = formats::probe_checkpoint(files, path);
   if (!probe) {
     if (probe.error().code == ErrorCode::kNotFound)
       if (auto foreign = foreign_address(address)) return fail(std::move(*foreign));
@@ -140,7 +141,8 @@ Result<Checkpoint> open_checkpoint(std::string_view address, const OpenOptions& 
   data->path = path;
   auto shared = std::make_shared<const CheckpointData>(std::move(*data));
   io::FileSystem& within = shared->root_is_folder ? formats::with_hub_links(files) : files;
-  auto source = make_file_source(within, shared->root, shared->root_is_folder, shared->index);
+  auto source = make_file_source(within, shared->root, shared->root_is_folder,
+                                 std::shared_ptr<const TensorIndex>(shared, &shared->index));
   return Checkpoint(std::move(shared), std::move(source));
 }
 

@@ -24,13 +24,6 @@ bool all_zero(Bytes bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
-
 std::string_view skip_space(std::string_view text) {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
   return text.substr(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
@@ -62,7 +55,7 @@ std::optional<Diagnosis> find_lfs_pointer(std::string_view text, std::uint64_t b
 }
 
 std::optional<Diagnosis> find_error_page(std::string_view text, std::uint64_t bytes) {
-  const std::string start = lower(skip_space(text).substr(0, 512));
+  const std::string start = ascii_lower(skip_space(text).substr(0, 512));
   if (start.starts_with("<!doctype html") || start.starts_with("<html") ||
       (start.starts_with("<") && start.find("<html") != std::string::npos))
     return Diagnosis{"html", "this is an HTML page, not a checkpoint",

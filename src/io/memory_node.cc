@@ -5,9 +5,9 @@
 namespace kilter::io {
 namespace {
 
-constexpr int kSymlinksMax = 40;
+constexpr int kFollowedMax = 40;
 
-void push_parts(std::string_view path, std::vector<std::string>& stack) {
+void push_names(std::string_view path, std::vector<std::string>& stack) {
   while (!path.empty()) {
     const std::size_t slash = path.rfind('/');
     const std::string_view part = slash == std::string_view::npos ? path : path.substr(slash + 1);
@@ -16,13 +16,13 @@ void push_parts(std::string_view path, std::vector<std::string>& stack) {
   }
 }
 
-class Walk {
+class MemoryWalk {
  public:
-  Walk(const MemoryNodePtr& start, MemoryNodePtr root, const MemoryLookup& lookup)
+  MemoryWalk(const MemoryNodePtr& start, MemoryNodePtr root, const MemoryLookup& lookup)
       : root_(std::move(root)), lookup_(lookup), folders_{start} {}
 
   MemorySpot run(std::string_view path) {
-    push_parts(path, todo_);
+    push_names(path, todo_);
     MemorySpot spot{nullptr, "", folders_.back(), 0};
     while (!todo_.empty() && spot.error_number == 0) spot = step();
     if (spot.error_number != 0) spot.node = nullptr;
@@ -59,12 +59,12 @@ class Walk {
   }
 
   int follow(const MemoryNode& link) {
-    if (++symlink_count_ > kSymlinksMax) return ELOOP;
+    if (++symlink_count_ > kFollowedMax) return ELOOP;
     if (link.content.starts_with('/')) {
       if (lookup_.beneath) return EXDEV;
       folders_ = {root_};
     }
-    push_parts(link.content, todo_);
+    push_names(link.content, todo_);
     return 0;
   }
 
@@ -79,7 +79,7 @@ class Walk {
 
 MemorySpot find_memory_node(const MemoryNodePtr& start, const MemoryNodePtr& root,
                             std::string_view path, const MemoryLookup& lookup) {
-  return Walk(start, root, lookup).run(path);
+  return MemoryWalk(start, root, lookup).run(path);
 }
 
 }  // namespace kilter::io

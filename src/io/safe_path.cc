@@ -18,6 +18,8 @@ constexpr std::array<std::string_view, 13> kDeviceDigits = {
     "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "\xc2\xb9", "\xc2\xb2", "\xc2\xb3"};
 
 bool is_device(std::string_view part) {
+  // Most names are none of them by their first letter: archives have many thousands.
+  if (std::string_view("cpanlCPANL").find(part.front()) == std::string_view::npos) return false;
   std::string stem(part.substr(0, part.find_first_of(".:")));
   stem.erase(stem.find_last_not_of(' ') + 1);  // "NUL .txt" is the device too
   std::ranges::transform(stem, stem.begin(), [](char c) {

@@ -15,7 +15,7 @@ namespace {
 constexpr unsigned kThreadsMax = 16;  // more waiting threads than that gain nothing on one disk
 
 /// True on the threads of any queue of this kind.
-thread_local bool on_queue_thread = false;
+thread_local bool on_pool_thread = false;
 
 std::int64_t step(const Transfer& transfer) {
   const auto offset = static_cast<off_t>(transfer.offset_bytes());
@@ -43,9 +43,9 @@ class ThreadQueue : public IoQueue {
 
  private:
   void start(std::shared_ptr<Transfer> transfer) {  // shared: std::function wants copies
-    flight_.enter(on_queue_thread);
+    flight_.enter(on_pool_thread);
     pool_.submit([this, transfer = std::move(transfer)] {
-      on_queue_thread = true;
+      on_pool_thread = true;
       if (!transfer->done_already()) run(*transfer);
       flight_.leave_slot();
       transfer->finish();

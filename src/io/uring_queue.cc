@@ -15,7 +15,7 @@
 namespace kilter::io {
 namespace {
 
-thread_local bool on_queue_thread = false;
+thread_local bool on_uring_thread = false;
 
 class UringQueue : public IoQueue {
  public:
@@ -35,7 +35,7 @@ class UringQueue : public IoQueue {
 
  private:
   void start(std::unique_ptr<Transfer> transfer) {
-    flight_.enter(on_queue_thread);
+    flight_.enter(on_uring_thread);
     if (transfer->done_already()) return block(std::move(transfer), false);
     if (!transfer->has_fd()) return block(std::move(transfer), true);
     push(transfer.release());
@@ -47,7 +47,7 @@ class UringQueue : public IoQueue {
     std::call_once(blocking_once_,
                    [&] { blocking_ = std::make_unique<ThreadPool>(kBlockingThreads); });
     blocking_->submit([this, move_bytes, shared = std::shared_ptr<Transfer>(std::move(transfer))] {
-      on_queue_thread = true;
+      on_uring_thread = true;
       if (move_bytes) shared->run_blocking();
       finish(*shared);
     });
@@ -93,7 +93,7 @@ class UringQueue : public IoQueue {
   }
 
   void complete() {
-    on_queue_thread = true;
+    on_uring_thread = true;
     while (true) {
       io_uring_cqe* event = nullptr;
       if (::io_uring_wait_cqe(&ring_, &event) < 0) continue;  // EINTR

@@ -7,6 +7,7 @@
 
 #include "kilter/dtype.h"
 
+#include "base/text.h"
 #include "model/sort_stably.h"
 
 namespace kilter::model {
@@ -38,9 +39,7 @@ bool holds_any(std::string_view text, std::string_view alternatives) {
 }
 
 std::string_view part_of_name(std::string_view form) {
-  std::string lower(form);
-  for (char& c : lower)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  const std::string lower = ascii_lower(form);
   for (const PartRow& row : part_table())
     if (holds_any(lower, row.holds)) return row.part;
   return "other";

@@ -193,17 +193,10 @@ class TypeJudge {
   std::vector<TypeFinding> findings_;
 };
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
-
 // Runs of blanks as one: licences are wrapped at any column.
 std::string flowing(std::string_view text) {
   std::string out;
-  for (const char c : lower(text)) {
+  for (const char c : ascii_lower(text)) {
     const bool blank = c == ' ' || c == '\n' || c == '\r' || c == '\t';
     if (!blank) out.push_back(c);
     if (blank && !out.empty() && out.back() != ' ') out.push_back(' ');
@@ -302,7 +295,7 @@ void answer_licence(const CheckpointData& data, const Papers& papers, Identity* 
     if (value.empty()) return;
     answer.evidence.push_back(std::move(evidence));
     if (confidence <= answer.confidence) return;
-    answer.value = lower(escape_text(value, 100));
+    answer.value = ascii_lower(escape_text(value, 100));
     answer.title = title_of_licence(answer.value);
     answer.confidence = confidence;
   };

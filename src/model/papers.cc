@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t kJsonBytesMax = 16 << 20;
 constexpr std::size_t kEntriesMax = 4096;
-constexpr std::size_t kValueBytesMax = 2000;
+constexpr std::size_t kStatedBytesMax = 2000;
 constexpr std::size_t kListItemsMax = 64;
 constexpr std::size_t kLicenceBytesMax = 64 << 10;
 
@@ -27,7 +27,7 @@ bool is_plain(const Json& value) { return !value.is_object() && !value.is_array(
 
 std::string plain_text(const Json& value) {
   std::string text = value.is_string() ? value.get<std::string>() : dump_json(value, -1);
-  if (text.size() > kValueBytesMax) text.resize(kValueBytesMax);
+  if (text.size() > kStatedBytesMax) text.resize(kStatedBytesMax);
   return text;
 }
 
@@ -88,7 +88,7 @@ std::optional<FlatJson> flatten_json(std::string path, std::string_view text) {
     for (const auto& [key, value] : object->items()) {
       if (out.values.size() >= kEntriesMax || waiting.size() >= kEntriesMax) return out;
       std::string name = prefix + key;
-      if (name.size() > kValueBytesMax) continue;
+      if (name.size() > kStatedBytesMax) continue;
       if (value.is_object()) {
         waiting.emplace_back(name + '.', &value);
       } else if (value.is_array()) {

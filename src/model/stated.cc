@@ -16,7 +16,7 @@ constexpr std::size_t kValueCharsMax = 400;
 constexpr std::size_t kEntriesPerDictMax = 200;
 constexpr std::size_t kVisitsMax = 4000;
 constexpr std::size_t kDepthMax = 4;
-constexpr std::size_t kListItemsMax = 16;
+constexpr std::size_t kStatedItemsMax = 16;
 
 // Configuration keys worth saying that are no sizes. Source: transformers PretrainedConfig.
 constexpr std::array<std::string_view, 14> kConfigKeys = {"torch_dtype",
@@ -110,7 +110,7 @@ class Collector {
     const auto* values = papers_.card.find(key);
     if (values == nullptr || values->empty()) return;
     std::string text;
-    for (std::size_t i = 0; i < values->size() && i < kListItemsMax; ++i) {
+    for (std::size_t i = 0; i < values->size() && i < kStatedItemsMax; ++i) {
       text += i > 0 ? ", " : "";
       text += (*values)[i];
     }
@@ -156,7 +156,7 @@ class Collector {
   // betas of an optimizer, _last_lr of a scheduler.
   std::optional<std::string> short_list(const StateNode& node) const {
     if (node.kind != StateKind::kTuple && node.kind != StateKind::kList) return std::nullopt;
-    if (node.items.empty() || node.items.size() > kListItemsMax) return std::nullopt;
+    if (node.items.empty() || node.items.size() > kStatedItemsMax) return std::nullopt;
     std::string text;
     for (const StateId item : node.items) {
       if (item >= data_.state.size()) return std::nullopt;

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "base/try.h"
+#include "formats/folder/index_probe.h"
 #include "formats/format.h"
 #include "formats/state_json/state_json.h"
 #include "ops/hashes.h"
@@ -194,7 +195,7 @@ Result<InspectReport> inspect(const std::string& address, const InspectOptions& 
       options.open.files != nullptr ? *options.open.files : io::real_file_system();
   InspectReport report;
   report.path = address;
-  KILTER_ASSIGN(const Probe probe, formats::make_probe(files, address));
+  KILTER_ASSIGN(const Probe probe, formats::probe_checkpoint(files, address));
   report.file_bytes = probe.bytes;
   const formats::Recognized recognized = formats::recognize(probe);
   if (recognized.format == nullptr) {

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/try.h"
+#include "formats/folder/index_probe.h"
 #include "formats/format.h"
 #include "ops/convert_run.h"
 #include "ops/report_json.h"
@@ -113,7 +114,7 @@ Result<VerifyReport> verify(const std::string& address, const VerifyOptions& opt
       options.rescue.open.files != nullptr ? *options.rescue.open.files : io::real_file_system();
   VerifyReport report;
   report.path = address;
-  KILTER_ASSIGN(const formats::Probe probe, formats::make_probe(files, address));
+  KILTER_ASSIGN(const formats::Probe probe, formats::probe_checkpoint(files, address));
   const formats::Recognized recognized = formats::recognize(probe);
   if (recognized.format == nullptr) {
     // Says in the error what the file is instead.

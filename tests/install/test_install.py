@@ -24,14 +24,14 @@ def prefix(tmp_path_factory, build_folder):
 
 
 @pytest.fixture(scope="module")
-def read_tensor(tmp_path_factory, prefix, repository):
-    """The example, built outside the repository so that only the prefix can serve it."""
+def examples(tmp_path_factory, prefix, repository):
+    """The examples, built outside the repository so that only the prefix can serve them."""
     project = tmp_path_factory.mktemp("consumer")
     shutil.copytree(repository / "examples", project / "source")
     run("cmake", "-G", "Ninja", "-S", project / "source", "-B", project / "build",
         f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_BUILD_TYPE=Release")
     run("cmake", "--build", project / "build")
-    return project / "build" / "read_tensor"
+    return project / "build"
 
 
 @pytest.fixture
@@ -42,12 +42,16 @@ def model(tmp_path):
     return path
 
 
-def test_example_reads_one_tensor(read_tensor, model):
-    assert run(read_tensor, model, "w") == "w: 24 bytes\n"
+def test_example_reads_one_tensor(examples, model):
+    assert run(examples / "read_tensor", model, "w") == "w: 24 bytes\n"
 
 
-def test_example_reports_a_missing_tensor(read_tensor, model):
-    completed = subprocess.run([read_tensor, model, "nowhere"], capture_output=True, text=True,
+def test_example_loads_every_tensor(examples, model):
+    assert run(examples / "load_all", model) == "w: 24 bytes, the first is 0\n"
+
+
+def test_example_reports_a_missing_tensor(examples, model):
+    completed = subprocess.run([examples / "read_tensor", model, "nowhere"], capture_output=True, text=True,
                                check=False)
     assert completed.returncode == 1
     assert "nowhere" in completed.stdout

@@ -19,15 +19,8 @@ namespace {
 
 constexpr std::size_t kFindingsMax = 50;  // of one text
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
-
 std::string extension_of(std::string_view path) {
-  const std::string name = lower(file_name_of(path));
+  const std::string name = ascii_lower(file_name_of(path));
   const std::size_t dot = name.rfind('.');
   return dot == std::string::npos ? "" : name.substr(dot);
 }
@@ -214,7 +207,7 @@ bool is_document_name(std::string_view path) {
   const std::string extension = extension_of(path);
   if (std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end())
     return true;
-  const std::string name = lower(file_name_of(path));
+  const std::string name = ascii_lower(file_name_of(path));
   return std::any_of(kStems.begin(), kStems.end(),
                      [&](std::string_view stem) { return name.starts_with(stem); });
 }

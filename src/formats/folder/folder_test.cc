@@ -91,6 +91,21 @@ TEST_F(Folder, JoinsShardsUnderPlainNames) {
   EXPECT_EQ(opened->data().index.files.size(), 4U);
 }
 
+TEST_F(Folder, OpensWhatAnIndexLists) {
+  put_shards();
+  put_index({{"a", "model-00001-of-00002.safetensors"},
+             {"b", "model-00001-of-00002.safetensors"},
+             {"c", "model-00002-of-00002.safetensors"}});
+  folder_.put("other.safetensors", shard({"z"}));
+  const auto opened = open_checkpoint(folder_.root() + "/model.safetensors.index.json");
+  ASSERT_TRUE(opened) << opened.error().text();
+  EXPECT_EQ(opened->data().format, "folder");
+  ASSERT_EQ(opened->tensors().size(), 3U);
+  EXPECT_EQ(opened->tensors()[2].name, "c");
+  ASSERT_EQ(opened->data().documents.size(), 1U);
+  EXPECT_EQ(opened->data().documents[0].path, "config.json");
+}
+
 TEST_F(Folder, NamesTheShardThatIsMissing) {
   put_shards();
   put_index(

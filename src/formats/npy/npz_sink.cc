@@ -16,7 +16,7 @@
 namespace kilter::npy {
 namespace {
 
-constexpr std::uint64_t kAlignBytes = 64;
+constexpr std::uint64_t kDataAlignBytes = 64;
 constexpr std::uint16_t kAlignExtra = 0xd935;  // as Android's zipalign pads; readers skip it
 constexpr std::uint16_t kVersionNeeded = 20, kVersionZip64 = 45;
 constexpr std::uint16_t kDosDate = 0x21;  // 1980-01-01, so that equal input gives equal bytes
@@ -73,7 +73,7 @@ std::string local_header(const MemberPlan& member) {
   }
   const std::uint64_t before =
       member.begin_bytes + zip::kLocalHeaderBytes + member.name.size() + extra.size() + 4;
-  const std::uint64_t padding = round_up(before, kAlignBytes) - before;
+  const std::uint64_t padding = round_up(before, kDataAlignBytes) - before;
   put16(extra, kAlignExtra);
   put16(extra, padding);
   extra.append(padding, '\0');

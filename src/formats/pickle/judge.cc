@@ -28,7 +28,7 @@ class Judge {
     called_.assign(graph_.nodes.size(), false);
     additions_.assign(graph_.nodes.size(), 0);
     for (const Event& event : graph_.events) {
-      if (event.kind == EventKind::kCall) called_[graph_[event.node].items[0]] = true;
+      if (event.kind == EventKind::kCall) called_[callable_of(event.node)] = true;
     }
     for (const Event& event : graph_.events) judge_event(event);
     for (const Stream& stream : graph_.streams) judge_stream(stream);
@@ -39,6 +39,22 @@ class Judge {
   std::vector<NodeId> take_nested() { return std::move(nested_); }
 
  private:
+  /// What the call `node` calls. torch before 1.6 wrote the class of a module as a persistent id
+  /// ('module', class, file, source), in its tar files (class, file, source): loading gives back
+  /// the class, so that is what is called.
+  NodeId callable_of(NodeId node) const {
+    const NodeId callable = graph_[node].items[0];
+    if (graph_[callable].kind != NodeKind::kPersistentId) return callable;
+    const Node& id = graph_[graph_[callable].items[0]];
+    if (id.kind != NodeKind::kTuple) return callable;
+    const bool legacy = context_.wrapping == Wrapping::kTorchLegacy && id.items.size() == 4 &&
+                        graph_[id.items[0]].text == "module";
+    const bool tar = context_.wrapping == Wrapping::kTorchTar && id.items.size() == 3;
+    if (!legacy && !tar) return callable;
+    const NodeId named = id.items[legacy ? 1 : 0];
+    return names_.is_global(named) ? named : callable;
+  }
+
   void judge_event(const Event& event) {
     switch (event.kind) {
       case EventKind::kGlobal:
@@ -141,7 +157,7 @@ class Judge {
   }
 
   void judge_call(const Event& event) {
-    const NodeId callable = graph_[event.node].items[0];
+    const NodeId callable = callable_of(event.node);
     switch (graph_[callable].kind) {
       case NodeKind::kGlobal:
         if (graph_[callable].items.empty()) return judge_named_call(event, callable);
@@ -252,7 +268,7 @@ class Judge {
       return report_change(event, "pickle.build-on-global", "changes the attributes of");
     }
     if (target.kind == NodeKind::kCall) {
-      const auto rule = names_.safe_rule(target.items[0]);
+      const auto rule = names_.safe_rule(callable_of(event.node));
       const bool shared =
           rule && (rule->shape == Shape::kGetEnum || rule->shape == Shape::kTypeOfNone);
       if (shared) report_change(event, "pickle.build-on-global", "changes the attributes of");
@@ -274,8 +290,9 @@ class Judge {
     note_addition(event, needed == kGrowsMap ? kDictItems : kListItems);
     switch (target.kind) {
       case NodeKind::kCall: {
-        if (!names_.is_global(target.items[0])) return;  // has a finding of its own
-        const auto rule = names_.safe_rule(target.items[0]);
+        const NodeId callable = callable_of(event.node);
+        if (!names_.is_global(callable)) return;  // has a finding of its own
+        const auto rule = names_.safe_rule(callable);
         if (rule && (rule->grows & needed) == 0) {
           report_change(event, "pickle.set-on-object", "sets items of");
         }

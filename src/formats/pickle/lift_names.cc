@@ -63,6 +63,8 @@ class Namer {
       : data_(*data), tree_(data->state), drafts_(std::move(data->index.tensors)) {
     data_.index.tensors.clear();
     number_.assign(drafts_.size(), kNoNumber);
+    data_.index.tensors.reserve(drafts_.size());
+    names_.reserve(drafts_.size());
     visits_.assign(tree_.size(), Visit::kNever);
     std::uint64_t edges = 0;
     for (StateId id = 0; id < tree_.size(); ++id) edges += 2 + tree_[id].items.size();
@@ -204,9 +206,10 @@ class Namer {
     if (name_bytes_ > name_bytes_max_) {
       return fail(ErrorCode::kLimitExceeded, "the paths to the tensors are too long");
     }
-    TensorInfo tensor = drafts_[draft];
+    const bool is_first = number_[draft] == kNoNumber;
+    TensorInfo tensor = is_first ? std::move(drafts_[draft]) : data_.index.tensors[number_[draft]];
     tensor.name = free_name(std::move(name));
-    if (number_[draft] == kNoNumber) {
+    if (is_first) {
       number_[draft] = data_.index.tensors.size();
     } else {
       data_.ties.emplace_back(tensor.name, data_.index.tensors[number_[draft]].name);

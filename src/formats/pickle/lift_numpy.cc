@@ -30,16 +30,16 @@ constexpr std::array kDTypeCodes = {
 
 bool is_global(const Graph& graph, NodeId node, std::string_view name) {
   const Node& n = graph[node];
-  return n.kind == NodeKind::kGlobal && qualified_name(n) == name;
+  return n.kind == NodeKind::kGlobal && is_named(n, name);
 }
 
 // numpy.core became numpy._core in numpy 2.
-bool is_numpy_call(const Graph& graph, NodeId node, std::string_view tail) {
-  const Node& n = graph[node];
-  if (n.kind != NodeKind::kCall || graph[n.items[0]].kind != NodeKind::kGlobal) return false;
-  const std::string name = qualified_name(graph[n.items[0]]);
+bool is_numpy_function(const Node& global, std::string_view module, std::string_view name) {
+  if (!global.items.empty() || global.text2 != name) return false;
   for (const std::string_view head : {"numpy.core.", "numpy._core."}) {
-    if (name.starts_with(head) && std::string_view(name).substr(head.size()) == tail) return true;
+    if (global.text.starts_with(head) && global.text.ends_with(module) &&
+        global.text.size() == head.size() + module.size())
+      return true;
   }
   return false;
 }
@@ -267,9 +267,12 @@ std::optional<std::string> literal_bytes(const Graph& graph, NodeId node) {
 Result<NumpyValue> read_numpy(const Graph& graph, NodeId node) {
   const Node& call = graph[node];
   if (call.kind != NodeKind::kCall) return NumpyValue{};
-  if (is_numpy_call(graph, node, "multiarray._reconstruct")) return read_reconstruct(graph, call);
-  if (is_numpy_call(graph, node, "multiarray.scalar")) return read_scalar(graph, call);
-  if (is_numpy_call(graph, node, "numeric._frombuffer")) return read_frombuffer(graph, call);
+  const Node& function = graph[call.items[0]];
+  if (function.kind != NodeKind::kGlobal) return NumpyValue{};
+  if (is_numpy_function(function, "multiarray", "_reconstruct"))
+    return read_reconstruct(graph, call);
+  if (is_numpy_function(function, "multiarray", "scalar")) return read_scalar(graph, call);
+  if (is_numpy_function(function, "numeric", "_frombuffer")) return read_frombuffer(graph, call);
   return NumpyValue{};
 }
 

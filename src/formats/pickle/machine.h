@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kilter/error.h"
@@ -129,5 +130,7 @@ std::string render(const Graph& graph, NodeId node, std::size_t chars_max = 200)
 
 /// "module.name" with Python-2 names mapped as unpicklers do ("__builtin__" -> "builtins").
 std::string qualified_name(const Node& global);
+/// Whether qualified_name(global) is `qualified`, without building it. False for computed names.
+bool is_named(const Node& global, std::string_view qualified);
 
 }  // namespace kilter::pickle

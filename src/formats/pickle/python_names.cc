@@ -3,6 +3,7 @@
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 
 #include "formats/pickle/machine.h"
@@ -21,7 +22,7 @@ struct NameRow {
 // Source: CPython's Lib/_compat_pickle.py, IMPORT_MAPPING and NAME_MAPPING, which protocols 0 to 2
 // apply. All that is in `exceptions` moved to `builtins` under its own name.
 // clang-format off
-constexpr ModuleRow kModules[] = {
+constexpr ModuleRow kMoved[] = {
     {"BaseHTTPServer", "http.server"},
     {"CGIHTTPServer", "http.server"},
     {"ConfigParser", "configparser"},
@@ -79,7 +80,7 @@ constexpr ModuleRow kModules[] = {
     {"xmlrpclib", "xmlrpc.client"},
 };
 
-constexpr NameRow kNames[] = {
+constexpr NameRow kRenamed[] = {
     {"UserDict", "IterableUserDict", "collections", "UserDict"},
     {"UserDict", "UserDict", "collections", "UserDict"},
     {"UserList", "UserList", "collections", "UserList"},
@@ -124,22 +125,49 @@ constexpr NameRow kNames[] = {
 };
 // clang-format on
 
+/// Whether Python 2 knew a module by this name: few of today's are, and every call asks.
+bool is_old_module(std::string_view module) {
+  static const std::unordered_set<std::string_view> kOld = [] {
+    std::unordered_set<std::string_view> out = {"exceptions"};
+    for (const ModuleRow& row : kMoved) out.insert(row.from);
+    for (const NameRow& row : kRenamed) out.insert(row.module);
+    return out;
+  }();
+  return kOld.contains(module);
+}
+
+struct NameView {
+  std::string_view module;
+  std::string_view name;
+};
+
+NameView map_name(std::string_view module, std::string_view name) {
+  if (!is_old_module(module)) return {module, name};
+  const auto named =
+      std::find_if(std::begin(kRenamed), std::end(kRenamed),
+                   [&](const NameRow& row) { return row.module == module && row.name == name; });
+  if (named != std::end(kRenamed)) {
+    return {named->to_module, named->to_name};
+  }
+  const auto moved = std::find_if(std::begin(kMoved), std::end(kMoved),
+                                  [&](const ModuleRow& row) { return row.from == module; });
+  std::string_view to = moved == std::end(kMoved) ? module : moved->to;
+  if (module == "exceptions") to = "builtins";
+  return {to, name};
+}
+
 }  // namespace
 
 PythonName python_name(const Node& global) {
-  const std::string_view module = global.text;
-  const std::string_view name = global.text2;
-  const auto named = std::find_if(std::begin(kNames), std::end(kNames), [&](const NameRow& row) {
-    return row.module == module && row.name == name;
-  });
-  if (named != std::end(kNames)) {
-    return {std::string(named->to_module), std::string(named->to_name)};
-  }
-  const auto moved = std::find_if(std::begin(kModules), std::end(kModules),
-                                  [&](const ModuleRow& row) { return row.from == module; });
-  std::string_view to = moved == std::end(kModules) ? module : moved->to;
-  if (module == "exceptions") to = "builtins";
-  return {std::string(to), std::string(name)};
+  const NameView out = map_name(global.text, global.text2);
+  return {std::string(out.module), std::string(out.name)};
+}
+
+bool is_named(const Node& global, std::string_view qualified) {
+  if (!global.items.empty()) return false;
+  const auto [module, name] = map_name(global.text, global.text2);
+  return qualified.size() == module.size() + 1 + name.size() && qualified.starts_with(module) &&
+         qualified[module.size()] == '.' && qualified.ends_with(name);
 }
 
 std::string qualified_name(const Node& global) {

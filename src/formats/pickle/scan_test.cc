@@ -50,6 +50,21 @@ TEST(Scan, SaysWhatIsCalledWhereAndByWhom) {
             finding.loaders.end());
 }
 
+TEST(Scan, JudgesTheClassOfAModuleInOldTorchFiles) {
+  const auto module_of = [](const std::string& global) {
+    return "\x80\x02(U\x06module"s + "c" + global + "U\x01" + "fU\x01stQ)\x81}b.";
+  };
+  ScanContext legacy;
+  legacy.wrapping = Wrapping::kTorchLegacy;
+  EXPECT_LE(worst(scan(module_of("torch.nn.modules.linear\nLinear\n"), legacy)), Severity::kNote);
+  const auto unknown = scan(module_of("mine\nNet\n"), legacy);
+  EXPECT_EQ(worst(unknown), Severity::kSuspicious);
+  EXPECT_NE(find(unknown, "pickle.unknown-call"), nullptr);
+  EXPECT_EQ(worst(scan(module_of("os\nsystem\n"), legacy)), Severity::kDangerous);
+  // Nothing else reads such an id as a class.
+  EXPECT_EQ(worst(scan(module_of("torch.nn.modules.linear\nLinear\n"))), Severity::kDangerous);
+}
+
 TEST(Scan, SaysWhetherWeightsOnlyRefuses) {
   ScanContext context;
   context.wrapping = Wrapping::kTorchZip;

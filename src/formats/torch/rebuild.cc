@@ -413,8 +413,8 @@ TorchHooks::Lifted TorchHooks::from_type(const Call& call) {
   const bool stateless =
       state.kind == NodeKind::kNone || (state.kind == NodeKind::kDict && state.items.empty());
   const bool plain = call.at(1).kind == NodeKind::kGlobal &&
-                     (pickle::qualified_name(call.at(1)) == "torch.Tensor" ||
-                      pickle::qualified_name(call.at(1)) == "torch.nn.parameter.Parameter");
+                     (pickle::is_named(call.at(1), "torch.Tensor") ||
+                      pickle::is_named(call.at(1), "torch.nn.parameter.Parameter"));
   if (stateless && plain) return id;
   return call.object(kRebuildFromType, {call.lifted(1), call.lifted(3)}, *id);
 }

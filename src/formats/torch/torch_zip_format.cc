@@ -100,8 +100,11 @@ class TorchZipFormat final : public Format {
 
   static Status check_members(const CheckArguments& arguments, const io::ReadFile& file,
                               const torch::ZipCheckpoint& opened, std::vector<Finding>* findings) {
-    std::vector<const std::vector<std::string>*> users(opened.archive.members.size(), nullptr);
-    for (const auto& [member, names] : opened.tensors_by_member) users[member] = &names;
+    std::vector<std::vector<std::string_view>> users(opened.archive.members.size());
+    for (const TensorInfo& tensor : opened.data.index.tensors)
+      if (const std::size_t at = opened.storage_members[tensor.storage];
+          at != torch::ZipStorages::kNoMember)
+        users[at].push_back(tensor.name);
     for (std::size_t i = 0; i < opened.archive.members.size(); ++i) {
       KILTER_TRY(arguments.context.check());
       const zip::Member& member = opened.archive.members[i];
@@ -113,12 +116,12 @@ class TorchZipFormat final : public Format {
     return ok();
   }
 
-  static Status report_member(Error error, const std::vector<std::string>* names,
+  static Status report_member(Error error, const std::vector<std::string_view>& names,
                               const std::string& path, std::vector<Finding>* findings) {
     constexpr std::size_t kNamedMax = 100;
-    if (names == nullptr) return report(error, "torch.member-broken", path, findings);
-    for (std::size_t i = 0; i < names->size() && i < kNamedMax; ++i) {
-      error.tensor = (*names)[i];
+    if (names.empty()) return report(error, "torch.member-broken", path, findings);
+    for (std::size_t i = 0; i < names.size() && i < kNamedMax; ++i) {
+      error.tensor = names[i];
       KILTER_TRY(report(error, "torch.storage-corrupt", path, findings));
     }
     return ok();

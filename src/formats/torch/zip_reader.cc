@@ -1,7 +1,6 @@
 #include "formats/torch/zip_reader.h"
 
 #include <algorithm>
-#include <map>
 
 #include "base/text.h"
 #include "base/try.h"
@@ -9,7 +8,6 @@
 #include "formats/file_name.h"
 #include "formats/findings.h"
 #include "formats/torch/assemble.h"
-#include "formats/torch/zip_storages.h"
 #include "formats/zip/finding_list.h"
 
 namespace kilter::torch {
@@ -113,11 +111,12 @@ class ZipOpener {
   Status read_pickles() {
     const std::string& root = out_.layout.root;
     ZipStorages storages(out_.archive, root + "data/", "", big_endian_);
+    data_.index.storages.reserve(out_.archive.members.size());
     KILTER_TRY(read_pickle(out_.layout.data_pickle, &storages, &data_));
     std::string detail = std::move(data_.format_detail);
     data_.format_detail = detail_.append(", ").append(detail);
     judge_unused(storages);
-    remember(storages, data_, "");
+    remember(storages.members());
     if (!out_.layout.constants_pickle) return ok();
     CheckpointData constants;
     constants.root = data_.root;
@@ -125,9 +124,16 @@ class ZipOpener {
     ZipStorages more(out_.archive, root + "constants/", root + "data/", big_endian_);
     KILTER_TRY(read_pickle(*out_.layout.constants_pickle, &more, &constants));
     if (constants.state.empty()) return ok();
-    remember(more, constants, "constants.");
     merge(std::move(constants), "module", "constants", "constants", &data_);
+    remember(more.members());
     return ok();
+  }
+
+  /// Takes over the members of the storages that came last; there is an entry for each storage.
+  void remember(const std::vector<std::size_t>& members) {
+    auto& all = out_.storage_members;
+    all.insert(all.end(), members.begin(), members.end());
+    all.resize(data_.index.storages.size(), ZipStorages::kNoMember);
   }
 
   Status read_pickle(std::size_t i, ZipStorages* storages, CheckpointData* data) {
@@ -136,20 +142,11 @@ class ZipOpener {
     return settle(options_, storages, data);
   }
 
-  void remember(const ZipStorages& storages, const CheckpointData& data, std::string_view prefix) {
-    std::map<std::size_t, std::vector<std::string>> names;
-    for (const TensorInfo& tensor : data.index.tensors) {
-      const auto found = storages.members().find(tensor.storage);
-      if (found != storages.members().end())
-        names[found->second].push_back(std::string(prefix).append(tensor.name));
-    }
-    for (auto& [at, list] : names) out_.tensors_by_member.emplace_back(at, std::move(list));
-  }
-
   /// Storages in the archive that the pickle never mentions.
   void judge_unused(const ZipStorages& storages) {
     std::vector<bool> used(out_.archive.members.size(), false);
-    for (const auto& [storage, at] : storages.members()) used[at] = true;
+    for (const std::size_t at : storages.members())
+      if (at != ZipStorages::kNoMember) used[at] = true;
     const std::string folder = out_.layout.root + "data/";
     std::size_t count = 0;
     for (std::size_t i = 0; i < used.size(); ++i)

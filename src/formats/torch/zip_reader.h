@@ -3,6 +3,7 @@
 
 #include "formats/format.h"
 #include "formats/torch/zip_layout.h"
+#include "formats/torch/zip_storages.h"
 
 namespace kilter::torch {
 
@@ -11,8 +12,8 @@ struct ZipCheckpoint {
   CheckpointData data;
   zip::Archive archive;
   ZipLayout layout;
-  /// Tensors by member, for checks that find a fault in a member.
-  std::vector<std::pair<std::size_t, std::vector<std::string>>> tensors_by_member;
+  /// The member of each storage of data.index; ZipStorages::kNoMember where there is none.
+  std::vector<std::size_t> storage_members;
 };
 
 /// Errors: kMalformed, kUnsupported, kLimitExceeded, kUnsafe, kIo with path, tensor, offset.

@@ -68,11 +68,13 @@ Result<StorageRef> ZipStorages::resolve(const StorageRequest& request, TensorInd
     return ref;
   }
   ref.storage = static_cast<std::uint32_t>(index->storages.size());
-  auto member = archive_.find(folder_ + request.key);
+  name_.assign(folder_).append(request.key);
+  auto member = archive_.find(name_);
   if (!member && !fallback_.empty()) member = archive_.find(fallback_ + request.key);
+  members_.resize(ref.storage, kNoMember);  // numpy arrays have storages outside the archive
+  members_.push_back(member.value_or(kNoMember));
   if (member) {
     index->storages.push_back(describe(archive_.members[*member], request, *needed, ref.storage));
-    members_[ref.storage] = *member;
   } else {
     StorageInfo missing;
     missing.name = folder_ + request.key;

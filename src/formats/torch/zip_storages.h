@@ -3,6 +3,7 @@
 
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "formats/torch/storages.h"
 #include "formats/torch/zip_layout.h"
@@ -20,8 +21,10 @@ class ZipStorages final : public StorageTable {
         big_endian_(big_endian) {}
 
   Result<StorageRef> resolve(const StorageRequest& request, TensorIndex* index) override;
-  /// The member of each storage; members that no storage refers to are in none.
-  const std::unordered_map<std::uint32_t, std::size_t>& members() const { return members_; }
+  static constexpr std::size_t kNoMember = SIZE_MAX;
+  /// The member of each storage of the index, as far as resolve() was asked; kNoMember where the
+  /// archive has none.
+  const std::vector<std::size_t>& members() const { return members_; }
 
  private:
   struct Known {
@@ -38,7 +41,8 @@ class ZipStorages final : public StorageTable {
   std::string fallback_;
   bool big_endian_;
   std::unordered_map<std::string, Known> known_;
-  std::unordered_map<std::uint32_t, std::size_t> members_;
+  std::vector<std::size_t> members_;
+  std::string name_;  // of the member asked for: its memory is used again
 };
 
 }  // namespace kilter::torch

@@ -54,19 +54,15 @@ Status read_entry(ByteReader* reader, const EndRecord& end, FindingList* list, M
                     .at_offset(entry_at)
                     .wanted("PK\\1\\2", hex_text(signature)));
   KILTER_ASSIGN(Bytes fixed, reader->take(kCentralHeaderBytes - 4));
-  ByteReader fields(fixed);
-  (void)fields.skip(4);
-  member->flags = *fields.u16_le();
-  member->method = *fields.u16_le();
-  (void)fields.skip(4);
-  member->crc32 = *fields.u32_le();
-  member->stored_bytes = *fields.u32_le();
-  member->bytes = *fields.u32_le();
-  const std::uint16_t name_bytes = *fields.u16_le();
-  const std::uint16_t extra_bytes = *fields.u16_le();
-  const std::uint16_t comment_bytes = *fields.u16_le();
-  (void)fields.skip(8);
-  member->header_offset_bytes = *fields.u32_le();
+  member->flags = load_le<std::uint16_t>(fixed, 4);
+  member->method = load_le<std::uint16_t>(fixed, 6);
+  member->crc32 = load_le<std::uint32_t>(fixed, 12);
+  member->stored_bytes = load_le<std::uint32_t>(fixed, 16);
+  member->bytes = load_le<std::uint32_t>(fixed, 20);
+  const auto name_bytes = load_le<std::uint16_t>(fixed, 24);
+  const auto extra_bytes = load_le<std::uint16_t>(fixed, 26);
+  const auto comment_bytes = load_le<std::uint16_t>(fixed, 28);
+  member->header_offset_bytes = load_le<std::uint32_t>(fixed, 38);
   KILTER_ASSIGN(Bytes name, reader->take(name_bytes));
   KILTER_ASSIGN(Bytes extra, reader->take(extra_bytes));
   KILTER_TRY(reader->skip(comment_bytes));

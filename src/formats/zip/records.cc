@@ -135,13 +135,14 @@ void report_second(const io::ReadFile& file, const EndRecord& chosen, const EndR
 }  // namespace
 
 std::optional<Bytes> find_extra(Bytes extra, std::uint16_t id) {
-  ByteReader reader(extra);
-  while (reader.remaining() >= 4) {
-    const std::uint16_t found = reader.u16_le().value_or(0);
-    const std::uint16_t count = reader.u16_le().value_or(0);
-    auto data = reader.take(count);
-    if (!data) return std::nullopt;
-    if (found == id) return *data;
+  constexpr std::size_t kFieldHeaderBytes = 4;
+  while (extra.size() >= kFieldHeaderBytes) {
+    const auto found = load_le<std::uint16_t>(extra, 0);
+    const auto count = load_le<std::uint16_t>(extra, 2);
+    extra = extra.subspan(kFieldHeaderBytes);
+    if (count > extra.size()) return std::nullopt;
+    if (found == id) return extra.first(count);
+    extra = extra.subspan(count);
   }
   return std::nullopt;
 }
@@ -160,18 +161,16 @@ bool read_zip64_extra(Bytes extra, std::uint64_t* bytes, std::uint64_t* stored_b
 }
 
 std::optional<LocalHeader> read_local_header(Bytes fixed) {
-  ByteReader reader(fixed);
-  if (fixed.size() < kLocalHeaderBytes || *reader.u32_le() != kLocalSignature) return std::nullopt;
+  if (fixed.size() < kLocalHeaderBytes || load_le<std::uint32_t>(fixed, 0) != kLocalSignature)
+    return std::nullopt;
   LocalHeader header;
-  (void)reader.skip(2);
-  header.flags = *reader.u16_le();
-  header.method = *reader.u16_le();
-  (void)reader.skip(4);
-  header.crc32 = *reader.u32_le();
-  header.stored_bytes = *reader.u32_le();
-  header.bytes = *reader.u32_le();
-  header.name_bytes = *reader.u16_le();
-  header.extra_bytes = *reader.u16_le();
+  header.flags = load_le<std::uint16_t>(fixed, 6);
+  header.method = load_le<std::uint16_t>(fixed, 8);
+  header.crc32 = load_le<std::uint32_t>(fixed, 14);
+  header.stored_bytes = load_le<std::uint32_t>(fixed, 18);
+  header.bytes = load_le<std::uint32_t>(fixed, 22);
+  header.name_bytes = load_le<std::uint16_t>(fixed, 26);
+  header.extra_bytes = load_le<std::uint16_t>(fixed, 28);
   return header;
 }
 

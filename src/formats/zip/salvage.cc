@@ -11,7 +11,7 @@
 namespace kilter::zip {
 namespace {
 
-constexpr std::uint64_t kChunkBytes = 4 << 20;
+constexpr std::uint64_t kSalvageBytes = 4 << 20;
 
 /// Finds signatures in a file, a chunk at a time.
 class SignatureSearch {
@@ -34,7 +34,7 @@ class SignatureSearch {
   Status load(std::uint64_t from) {
     if (from >= begin_ && from + 4 <= begin_ + chunk_.size()) return ok();
     begin_ = from;
-    chunk_.resize(static_cast<std::size_t>(std::min(kChunkBytes, file_.bytes() - from)));
+    chunk_.resize(static_cast<std::size_t>(std::min(kSalvageBytes, file_.bytes() - from)));
     return file_.read_at(begin_, chunk_);
   }
 
