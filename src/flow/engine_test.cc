@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <cstring>
 #include <fstream>
@@ -10,6 +9,7 @@
 
 #include "flow/engine_test_support.h"
 #include "io/fault_file_system.h"
+#include "io/io_test_support.h"
 #include "io/memory_file_system.h"
 
 namespace kilter {
@@ -18,20 +18,6 @@ namespace {
 using test::Case;
 using test::Random;
 using ::testing::HasSubstr;
-
-/// A folder of the real file system, gone afterwards.
-class RealFolder {
- public:
-  RealFolder() {
-    std::string pattern = ::testing::TempDir() + "kilter-flow-XXXXXX";
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~RealFolder() { static_cast<void>(io::remove_tree(io::real_file_system(), path_)); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 Result<RunReport> run_into(io::FileSystem& files, const std::string& folder, Case& made,
                            const EngineOptions& options, const RunContext& context = {}) {
@@ -112,7 +98,7 @@ TEST(Engine, WritesTheSameBytesWhateverThreadsTilesAndQueues) {
 }
 
 TEST(Engine, WritesTheSameBytesOnARealDisk) {
-  RealFolder folder;
+  io::TempFolder folder;
   for (const std::uint64_t seed : {11U, 12U}) {
     Random random(seed);
     const std::string root = folder.path() + "/" + std::to_string(seed);
@@ -158,7 +144,7 @@ TEST(Engine, ReportsWhatItWroteAndTellsProgress) {
 }
 
 /// Every name in the file system beneath `folder` that the output could have left.
-std::size_t names_in(io::FileSystem& files, const std::string& folder) {
+std::size_t name_count(io::FileSystem& files, const std::string& folder) {
   const auto entries = files.list(folder);
   return entries ? entries->size() : 0;
 }
@@ -199,7 +185,7 @@ TEST(Engine, LeavesNothingBehindWhicheverCallFails) {
         EXPECT_NE(fault, io::Fault::kShortTransfer) << report.error().text();
         ++errors;
       }
-      ASSERT_EQ(names_in(*files, "target"), 0U) << "call " << i;
+      ASSERT_EQ(name_count(*files, "target"), 0U) << "call " << i;
     }
   }
   EXPECT_GT(errors, calls);  // two of three faults, less the calls that opened the sources
@@ -265,7 +251,7 @@ struct Simple {
   Error error(const EngineOptions& options = {}) {
     const auto report = run(options);
     EXPECT_FALSE(report.has_value());
-    EXPECT_EQ(names_in(*files, "target"), 0U);
+    EXPECT_EQ(name_count(*files, "target"), 0U);
     return report ? Error() : report.error();
   }
   std::unique_ptr<io::MemoryFileSystem> files = io::make_memory_file_system();
@@ -327,7 +313,7 @@ TEST(Engine, StaysWithinItsBudget) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "sanitizers take memory of their own";
 #endif
-  RealFolder folder;
+  io::TempFolder folder;
   constexpr std::int64_t kRows = 2048, kColumns = 40000;  // 80 MiB
   test::write_file(io::real_file_system(), folder.path() + "/a.bin",
                    std::string(kRows * kColumns, 'x'));
@@ -367,7 +353,7 @@ TEST(Engine, StopsWhenCancelledAndLeavesNothing) {
   const auto report = simple.run(options, {nullptr, &token});
   ASSERT_FALSE(report.has_value());
   EXPECT_EQ(report.error().code, ErrorCode::kCancelled);
-  EXPECT_EQ(names_in(*simple.files, "target"), 0U);
+  EXPECT_EQ(name_count(*simple.files, "target"), 0U);
 }
 
 class FailingKernel : public Kernel {

@@ -1,7 +1,6 @@
 #include "flow/load.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <cstring>
@@ -9,24 +8,12 @@
 
 #include "flow/engine_test_support.h"
 #include "io/fault_file_system.h"
+#include "io/io_test_support.h"
 #include "io/memory_file_system.h"
 #include "io/page_cache.h"
 
 namespace kilter {
 namespace {
-
-class RealFolder {
- public:
-  RealFolder() {
-    std::string pattern = ::testing::TempDir() + "kilter-load-XXXXXX";
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~RealFolder() { static_cast<void>(io::remove_tree(io::real_file_system(), path_)); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 /// Two files; tensors that lie raw, far apart, transposed, shared, empty and big-endian.
 TensorIndex put_model(io::FileSystem& files, const std::string& root) {
@@ -86,7 +73,7 @@ void expect_loaded(const Source& source, const LoadedTensors& loaded) {
 class LoadModes : public ::testing::TestWithParam<LoadMode> {};
 
 TEST_P(LoadModes, GivesEveryTensorFromARealDisk) {
-  RealFolder folder;
+  io::TempFolder folder;
   auto source = make_file_source(io::real_file_system(), folder.path(), true,
                                  put_model(io::real_file_system(), folder.path()));
   const auto loaded = load_tensors(source, GetParam(), {});
@@ -110,7 +97,7 @@ INSTANTIATE_TEST_SUITE_P(All, LoadModes,
                          ::testing::Values(LoadMode::kAuto, LoadMode::kMap, LoadMode::kRead));
 
 TEST(Load, ReadsFromADiskThatNothingCached) {
-  RealFolder folder;
+  io::TempFolder folder;
   const TensorIndex index = put_model(io::real_file_system(), folder.path());
   for (const FileEntry& entry : index.files) {
     auto file = io::real_file_system().open_read(folder.path() + "/" + entry.path);

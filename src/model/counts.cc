@@ -8,7 +8,6 @@
 #include "kilter/dtype.h"
 
 #include "base/text.h"
-#include "model/sort_stably.h"
 
 namespace kilter::model {
 namespace {
@@ -57,7 +56,8 @@ class Tally {
     found->bytes = capped_add(found->bytes, bytes);
   }
   std::vector<Count> take() {
-    sort_stably(&counts_, [](const Count& a, const Count& b) { return a.bytes > b.bytes; });
+    std::stable_sort(counts_.begin(), counts_.end(),
+                     [](const Count& a, const Count& b) { return a.bytes > b.bytes; });
     return std::move(counts_);
   }
 
@@ -250,8 +250,8 @@ void count_all(const CheckpointData& data, const Placement& placement, const Nam
     by_dtype[i].name = dtype_name(static_cast<DType>(i));
     identity->by_dtype.push_back(std::move(by_dtype[i]));
   }
-  sort_stably(&identity->by_dtype,
-              [](const Count& a, const Count& b) { return a.bytes > b.bytes; });
+  std::stable_sort(identity->by_dtype.begin(), identity->by_dtype.end(),
+                   [](const Count& a, const Count& b) { return a.bytes > b.bytes; });
   identity->by_part = by_part.take();
   identity->shared = sharing.groups();
 }

@@ -7,7 +7,6 @@
 #include <charconv>
 
 #include "base/text.h"
-#include "model/sort_stably.h"
 
 namespace kilter::model {
 namespace {
@@ -173,9 +172,9 @@ class TypeJudge {
   }
 
   void finish(Answer* answer) {
-    sort_stably(&findings_, [](const TypeFinding& a, const TypeFinding& b) {
-      return a.confidence > b.confidence;
-    });
+    std::stable_sort(
+        findings_.begin(), findings_.end(),
+        [](const TypeFinding& a, const TypeFinding& b) { return a.confidence > b.confidence; });
     if (findings_.empty()) return;
     answer->value = findings_.front().value;
     answer->confidence = findings_.front().confidence;

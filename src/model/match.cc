@@ -9,7 +9,6 @@
 #include "base/checked.h"
 #include "base/text.h"
 #include "model/counts.h"
-#include "model/sort_stably.h"
 
 namespace kilter::model {
 namespace {
@@ -416,9 +415,9 @@ Components find_components(const NameTable& names) {
                      [&](std::uint32_t number) { candidate.elements += elements[number]; });
     fitting.push_back(std::move(candidate));
   }
-  sort_stably(&out.near_misses, nearer);
+  std::stable_sort(out.near_misses.begin(), out.near_misses.end(), nearer);
   if (out.near_misses.size() > kNearMissesMax) out.near_misses.resize(kNearMissesMax);
-  sort_stably(&fitting, better);
+  std::stable_sort(fitting.begin(), fitting.end(), better);
 
   for (Candidate& candidate : fitting) {
     const NameGroup* anchor = names.group(group_form_of_anchor(candidate));

@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
-#include "model/sort_stably.h"
 
 namespace kilter::model {
 namespace {
@@ -154,9 +153,9 @@ Papers read_papers(const CheckpointData& data) {
     if (is_recipe(base_name(file.path)) &&
         std::find(papers.recipes.begin(), papers.recipes.end(), file.path) == papers.recipes.end())
       papers.recipes.push_back(file.path);
-  sort_stably(&papers.configs, [](const FlatJson& a, const FlatJson& b) {
-    return depth_of(a.path) < depth_of(b.path);
-  });
+  std::stable_sort(
+      papers.configs.begin(), papers.configs.end(),
+      [](const FlatJson& a, const FlatJson& b) { return depth_of(a.path) < depth_of(b.path); });
   return papers;
 }
 

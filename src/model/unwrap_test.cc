@@ -11,7 +11,7 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-StateId add_dict(StateTree* tree, std::vector<std::pair<std::string, StateId>> entries) {
+StateId put_dict(StateTree* tree, std::vector<std::pair<std::string, StateId>> entries) {
   StateNode dict;
   dict.kind = StateKind::kDict;
   for (auto& [key, value] : entries) {
@@ -47,8 +47,8 @@ TEST(Unwrap, TakesModelOffOnlyWhereTheStateShowsADict) {
   CheckpointData data = with_names({"model.a.weight", "model.b.weight"});
   EXPECT_EQ(unwrapped_names(data), Names({"model.a.weight", "model.b.weight"}));
   StateTree tree;
-  const StateId inner = add_dict(&tree, {});
-  tree.set_root(add_dict(&tree, {{"model", inner}}));
+  const StateId inner = put_dict(&tree, {});
+  tree.set_root(put_dict(&tree, {{"model", inner}}));
   data.state = tree;
   EXPECT_EQ(unwrapped_names(data), Names({"a.weight", "b.weight"}));
 }
