@@ -18,8 +18,7 @@ constexpr auto kCancelPoll = std::chrono::milliseconds(20);
 EngineRun::EngineRun(const Plan& plan, Sink& sink, const std::vector<FileLayout>& layout,
                      const MemoryPlan& memory, const EngineOptions& options,
                      const RunContext& context, std::unique_ptr<io::IoQueue> queue)
-    : plan_(plan),
-      sink_(sink),
+    : sink_(sink),
       context_(context),
       direct_io_(options.direct_io),
       tile_bytes_(memory.tile_bytes),

@@ -74,7 +74,6 @@ class EngineRun {
   bool failed() const { return error_.has_value(); }
   Status finish_files();
 
-  const Plan& plan_;
   Sink& sink_;
   const RunContext& context_;
   const bool direct_io_;
