@@ -1,6 +1,7 @@
 #include "model/card.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace kilter::model {
 namespace {
@@ -89,8 +90,9 @@ class CardReader {
     const std::size_t colon = body.find(':');
     list_open_ = false;
     if (colon == std::string_view::npos) return;
-    auto& field =
-        card_.fields.emplace_back(read_scalar(body.substr(0, colon)), std::vector<std::string>{});
+    std::string key = read_scalar(body.substr(0, colon));
+    if (key.empty()) return;
+    auto& field = card_.fields.emplace_back(std::move(key), std::vector<std::string>{});
     const std::string_view value = trim(body.substr(colon + 1));
     if (value.empty() || value.front() == '#') {
       list_open_ = true;

@@ -35,6 +35,12 @@ TEST(Card, IsEmptyWithoutFrontMatter) {
   EXPECT_TRUE(read_card("---").fields.empty());
 }
 
+TEST(Card, SkipsLinesWithoutAKey) {
+  const Card card = read_card("---\n: merge\n\"\": x\n- lost\nlicense: mit\n---\n");
+  ASSERT_EQ(card.fields.size(), 1U);
+  EXPECT_EQ(card.first("license"), "mit");
+}
+
 TEST(Card, ReadsWindowsLinesAndAByteOrderMark) {
   EXPECT_EQ(read_card("\xEF\xBB\xBF---\r\nlicense: mit\r\n---\r\n").first("license"), "mit");
 }
