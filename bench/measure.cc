@@ -22,7 +22,7 @@ int main(int argc, char** argv) {
     _exit(127);
   }
   int status = 0;
-  struct rusage usage {};
+  struct rusage usage{};
   if (child < 0 || wait4(child, &status, 0, &usage) != child) return 1;
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
