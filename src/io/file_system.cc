@@ -63,6 +63,8 @@ Result<std::string> read_text(FileSystem& files, const std::string& path, std::u
 }
 
 Status remove_tree(FileSystem& files, const std::string& path) {
+  // Elsewhere "" is the current folder; here it is far likelier a path that was never filled in.
+  if (path.empty()) return fail(Error(ErrorCode::kInvalidArgument, "no path to remove was given"));
   KILTER_ASSIGN(const FileStat info, files.stat(path, false));
   if (info.kind != FileKind::kFolder) return files.remove(path);
   Status first;

@@ -94,7 +94,7 @@ FileSystem& real_file_system();
 Result<std::string> read_text(FileSystem& files, const std::string& path, std::uint64_t bytes_max);
 
 /// Removes a folder and all below it (or a single file) without following symlinks. Goes on after
-/// an error and returns the first.
+/// an error and returns the first. Errors: kInvalidArgument for an empty path.
 Status remove_tree(FileSystem& files, const std::string& path);
 
 /// "folder/name"; `name` alone if `folder` is empty.

@@ -371,6 +371,15 @@ TEST(RealFileSystem, SaysHowMuchIsNeededAndFreeOnAFullDisk) {
   const Status reserved = (*file)->reserve(too_much);
   ASSERT_EQ(code_of(reserved), ErrorCode::kNoSpace);
   EXPECT_EQ(reserved.error().path, temp / "a");
+  EXPECT_EQ(real_file_system().stat(temp / "a")->allocated_bytes, 0U);
+}
+
+// In memory alone: a fault here would empty the folder the test runs in.
+TEST(MemoryFileSystem, RemovesNothingWithoutAPath) {
+  const auto files = make_memory_file_system();
+  files->put("a", "x");
+  EXPECT_EQ(code_of(remove_tree(*files, "")), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(text_of(*files, "a"), "x");
 }
 
 TEST(MemoryFileSystem, SaysHowMuchIsNeededAndFreeOnAFullDisk) {

@@ -94,6 +94,7 @@ Status RealWriteFile::write_at(std::uint64_t offset_bytes, Bytes bytes) {
 Status RealWriteFile::reserve(std::uint64_t total_bytes) {
   if (total_bytes > kFileBytesMax) return fail(os_error(EFBIG, "reserve room", path_));
   if (total_bytes == 0) return ok();
+  KILTER_TRY(refuse_if_too_large(total_bytes));
   int result = -1;
   do {
     result = ::fallocate(fd_.get(), 0, 0, static_cast<off_t>(total_bytes));
@@ -101,20 +102,28 @@ Status RealWriteFile::reserve(std::uint64_t total_bytes) {
   if (result == 0) return ok();
   if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
     return fail(write_error(errno, "reserve room", path_, fd_.get(), total_bytes));
-  return reserve_by_asking(total_bytes);
+  return grow_to(total_bytes);
 }
 
-/// Without fallocate(2) nothing can be set aside, but too little room is known at once.
-Status RealWriteFile::reserve_by_asking(std::uint64_t total_bytes) {
+/// fallocate(2) may take all that is free before it says no, and whoever else writes meanwhile
+/// meets a full disk. What cannot fit is refused before.
+Status RealWriteFile::refuse_if_too_large(std::uint64_t total_bytes) {
+  struct stat info{};
+  if (::fstat(fd_.get(), &info) != 0) return fail(os_error(errno, "read the size", path_));
+  struct statvfs disk{};
+  if (::fstatvfs(fd_.get(), &disk) != 0) return ok();
+  // Includes what is kept for root: whether this process may have it, fallocate(2) knows better.
+  const std::uint64_t free = std::uint64_t{disk.f_bfree} * disk.f_frsize;
+  const std::uint64_t own = std::uint64_t{512} * static_cast<std::uint64_t>(info.st_blocks);
+  if (total_bytes <= free || total_bytes - free <= own) return ok();
+  return fail(no_space_error("reserve room", path_, total_bytes, free));
+}
+
+/// Without fallocate(2) nothing can be set aside; only the size is set.
+Status RealWriteFile::grow_to(std::uint64_t total_bytes) {
   struct stat info{};
   if (::fstat(fd_.get(), &info) != 0) return fail(os_error(errno, "read the size", path_));
   if (static_cast<std::uint64_t>(info.st_size) >= total_bytes) return ok();
-  struct statvfs disk{};
-  if (::fstatvfs(fd_.get(), &disk) == 0) {
-    const std::uint64_t free = std::uint64_t{disk.f_bavail} * disk.f_frsize;
-    if (total_bytes > free + std::uint64_t{512} * static_cast<std::uint64_t>(info.st_blocks))
-      return fail(no_space_error("reserve room", path_, total_bytes, free));
-  }
   return truncate(total_bytes);
 }
 

@@ -55,7 +55,8 @@ class RealWriteFile : public WriteFile {
   int direct_fd() const override;
 
  private:
-  Status reserve_by_asking(std::uint64_t total_bytes);
+  Status refuse_if_too_large(std::uint64_t total_bytes);
+  Status grow_to(std::uint64_t total_bytes);
 
   UniqueFd fd_;
   LazyDirectFd direct_;
