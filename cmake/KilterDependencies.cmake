@@ -14,6 +14,8 @@ pkg_check_modules(URING REQUIRED IMPORTED_TARGET liburing)
 pkg_check_modules(DEFLATE REQUIRED IMPORTED_TARGET libdeflate)
 add_library(kilter_uring ALIAS PkgConfig::URING)
 add_library(kilter_deflate ALIAS PkgConfig::DEFLATE)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+add_library(kilter_zstd ALIAS PkgConfig::ZSTD)
 
 if(KILTER_TESTS)
   find_package(GTest REQUIRED)

@@ -22,7 +22,8 @@ BELOW = {
     "formats": ["flow", "io", "tensor", "base"],
     "model": ["formats", "flow", "io", "tensor", "base"],
     "ops": ["model", "formats", "flow", "io", "tensor", "base"],
-    "cli": ["ops", "model", "formats", "flow", "io", "tensor", "base"],
+    "store": ["ops", "model", "formats", "flow", "io", "tensor", "base"],
+    "cli": ["store", "ops", "model", "formats", "flow", "io", "tensor", "base"],
 }
 SOURCE_SUFFIXES = {".h", ".cc", ".c", ".inc"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
