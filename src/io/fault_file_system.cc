@@ -173,6 +173,11 @@ class FaultFiles : public FaultFileSystem {
     KILTER_TRY(schedule_->check("swap with \"" + b + "\"", a));
     return inner_.exchange(a, b);
   }
+  Result<std::unique_ptr<FileLock>> lock(const std::string& path, LockMode mode,
+                                         bool wait) override {
+    KILTER_TRY(schedule_->check("lock", path));
+    return inner_.lock(path, mode, wait);
+  }
   Status sync_folder(const std::string& path) override {
     KILTER_TRY(schedule_->check("make the folder durable", path));
     return inner_.sync_folder(path);

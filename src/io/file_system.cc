@@ -31,6 +31,11 @@ void remove_entries(FileSystem& files, const std::string& folder, std::vector<Re
 
 }  // namespace
 
+Result<std::unique_ptr<FileLock>> FileSystem::lock(const std::string& path, LockMode, bool) {
+  Error error(ErrorCode::kUnsupported, "this file system has no locks");
+  return fail(std::move(error).at_path(path));
+}
+
 Status FileSystem::exchange(const std::string& a, const std::string& b) {
   Error error(ErrorCode::kUnsupported, "this file system cannot swap \"" + b + "\" with another");
   return fail(std::move(error).at_path(a));

@@ -21,6 +21,11 @@ struct FileStat {
   FileKind kind = FileKind::kFile;
   std::uint64_t bytes = 0;
   std::uint64_t allocated_bytes = 0;  ///< on disk; less than `bytes` for sparse files
+  /// What changes when the file does; all zero where the file system does not know.
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::int64_t modified_unix_ns = 0;
+  std::int64_t changed_unix_ns = 0;
 };
 
 struct FolderEntry {
@@ -60,6 +65,14 @@ class WriteFile {
 
 enum class Replace : std::uint8_t { kRefuse, kAllow };
 
+enum class LockMode : std::uint8_t { kShared, kExclusive };
+
+/// Held until destroyed, or until the process dies.
+class FileLock {
+ public:
+  virtual ~FileLock() = default;
+};
+
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
@@ -78,6 +91,11 @@ class FileSystem {
   virtual Status sync_folder(const std::string& path) = 0;
   virtual Result<std::uint64_t> free_bytes(const std::string& path) = 0;
 
+  /// Locks the file `path` against other holders, in this process and others; makes it if it is
+  /// missing. The lock says nothing to those who do not ask for it. Null where another holds it
+  /// and `wait` is false. The file may be removed by whoever holds it exclusively.
+  /// Errors: kUnsupported where the file system has no locks.
+  virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path, LockMode mode, bool wait);
   /// Swaps two existing names atomically; nothing is removed. kUnsupported where the file system
   /// cannot.
   virtual Status exchange(const std::string& a, const std::string& b);

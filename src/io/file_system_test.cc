@@ -273,6 +273,24 @@ TEST_P(AnyFileSystem, RemovesTreesOfManyLevels) {
   EXPECT_EQ(code_of(remove_tree(files_, at("t"))), ErrorCode::kNotFound);
 }
 
+TEST_P(AnyFileSystem, LocksExcludeEachOther) {
+  auto first = files_.lock(at("l"), LockMode::kShared, false);
+  ASSERT_OK(first);
+  ASSERT_NE(*first, nullptr);
+  auto second = files_.lock(at("l"), LockMode::kShared, false);
+  ASSERT_OK(second);
+  ASSERT_NE(*second, nullptr);
+  EXPECT_EQ(*files_.lock(at("l"), LockMode::kExclusive, false), nullptr);
+  first->reset();
+  second->reset();
+  auto alone = files_.lock(at("l"), LockMode::kExclusive, true);
+  ASSERT_OK(alone);
+  EXPECT_EQ(*files_.lock(at("l"), LockMode::kShared, false), nullptr);
+  // Whoever comes once the holder has removed the file locks another one.
+  ASSERT_OK(files_.remove(at("l")));
+  EXPECT_NE(*files_.lock(at("l"), LockMode::kExclusive, true), nullptr);
+}
+
 TEST_P(AnyFileSystem, ReadsTextUpToALimit) {
   ASSERT_OK(write("a", "12345"));
   EXPECT_EQ(*read_text(files_, at("a"), 5), "12345");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <condition_variable>
 #include <cstring>
 #include <mutex>
 #include <random>
@@ -18,9 +19,31 @@ namespace {
 /// The one lock and the room left, shared with the open files.
 struct Disk {
   std::mutex mutex;
+  std::condition_variable unlocked;
   std::uint64_t free_bytes = std::uint64_t{1} << 62;
 };
 using DiskPtr = std::shared_ptr<Disk>;
+
+class MemoryFileLock : public FileLock {
+ public:
+  /// The caller holds the disk's mutex.
+  MemoryFileLock(DiskPtr disk, MemoryNodePtr node, LockMode mode)
+      : disk_(std::move(disk)), node_(std::move(node)), mode_(mode) {
+    if (mode_ == LockMode::kShared) ++node_->shared_locks;
+    if (mode_ == LockMode::kExclusive) node_->exclusive_lock = true;
+  }
+  ~MemoryFileLock() override {
+    const std::lock_guard lock(disk_->mutex);
+    if (mode_ == LockMode::kShared) --node_->shared_locks;
+    if (mode_ == LockMode::kExclusive) node_->exclusive_lock = false;
+    disk_->unlocked.notify_all();
+  }
+
+ private:
+  DiskPtr disk_;
+  MemoryNodePtr node_;
+  LockMode mode_;
+};
 
 class MemoryReadFile : public ReadFile {
  public:
@@ -112,6 +135,8 @@ class MemoryFiles : public MemoryFileSystem {
   Status rename(const std::string& from, const std::string& to, Replace replace) override;
   Status sync_folder(const std::string& path) override;
   Result<std::uint64_t> free_bytes(const std::string& path) override;
+  Result<std::unique_ptr<FileLock>> lock(const std::string& path, LockMode mode,
+                                         bool wait) override;
   Status exchange(const std::string& a, const std::string& b) override;
   Result<std::unique_ptr<ReadFile>> open_read_beneath(const std::string& root,
                                                       const std::string& name) override;
@@ -253,6 +278,20 @@ Status MemoryFiles::rename(const std::string& from, const std::string& to, Repla
   source.folder->durable_entries = source.folder->entries;
   target.folder->durable_entries = target.folder->entries;
   return ok();
+}
+
+Result<std::unique_ptr<FileLock>> MemoryFiles::lock(const std::string& path, LockMode mode,
+                                                    bool wait) {
+  std::unique_lock guard(disk_->mutex);
+  while (true) {
+    if (find(path).node == nullptr)
+      KILTER_TRY(place(path, std::make_shared<MemoryNode>(), "open the lock"));
+    const MemoryNodePtr node = find(path).node;
+    const bool held = node->exclusive_lock || (mode == LockMode::kExclusive && node->shared_locks);
+    if (!held) return std::make_unique<MemoryFileLock>(disk_, node, mode);
+    if (!wait) return std::unique_ptr<FileLock>();
+    disk_->unlocked.wait(guard);  // and look the name up again: the holder may have removed it
+  }
 }
 
 Status MemoryFiles::exchange(const std::string& a, const std::string& b) {

@@ -21,6 +21,8 @@ struct MemoryNode {
   std::string durable_content;
   MemoryEntries entries;  // of a folder
   MemoryEntries durable_entries;
+  unsigned shared_locks = 0;
+  bool exclusive_lock = false;
 };
 
 /// What a path leads to. `folder` and `name` are set when all but the last part exists.

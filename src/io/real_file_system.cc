@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -31,6 +32,10 @@ Status check_path(const std::string& path) {
 /// The current folder has no name of its own in "a", parent "".
 const char* folder_name(const std::string& path) { return path.empty() ? "." : path.c_str(); }
 
+std::int64_t nanoseconds(const timespec& time) {
+  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
 FileStat to_stat(const struct stat& info) {
   FileStat out;
   out.bytes = static_cast<std::uint64_t>(std::max<off_t>(info.st_size, 0));
@@ -43,6 +48,10 @@ FileStat to_stat(const struct stat& info) {
     out.kind = FileKind::kSymlink;
   else
     out.kind = FileKind::kOther;
+  out.device = info.st_dev;
+  out.inode = info.st_ino;
+  out.modified_unix_ns = nanoseconds(info.st_mtim);
+  out.changed_unix_ns = nanoseconds(info.st_ctim);
   return out;
 }
 
@@ -72,6 +81,8 @@ class RealFileSystem : public FileSystem {
   Status rename(const std::string& from, const std::string& to, Replace replace) override;
   Status sync_folder(const std::string& path) override;
   Result<std::uint64_t> free_bytes(const std::string& path) override;
+  Result<std::unique_ptr<FileLock>> lock(const std::string& path, LockMode mode,
+                                         bool wait) override;
   Status exchange(const std::string& a, const std::string& b) override;
   Result<std::unique_ptr<ReadFile>> open_read_beneath(const std::string& root,
                                                       const std::string& name) override;
@@ -188,6 +199,42 @@ Status RealFileSystem::rename(const std::string& from, const std::string& to, Re
   }
   if (::rename(from.c_str(), to.c_str()) == 0) return ok();
   return fail(os_error(errno, "rename to \"" + to + "\"", from));
+}
+
+/// A file that flock(2) holds; closing the descriptor lets go.
+class RealFileLock : public FileLock {
+ public:
+  explicit RealFileLock(UniqueFd fd) : fd_(std::move(fd)) {}
+
+ private:
+  UniqueFd fd_;
+};
+
+/// True if `path` still names the file behind `fd`: its last holder may have removed it.
+bool still_named(int fd, const std::string& path) {
+  struct stat held{};
+  struct stat named{};
+  return ::fstat(fd, &held) == 0 && ::stat(path.c_str(), &named) == 0 &&
+         held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
+Result<std::unique_ptr<FileLock>> RealFileSystem::lock(const std::string& path, LockMode mode,
+                                                       bool wait) {
+  KILTER_TRY(check_path(path));
+  const int how = (mode == LockMode::kShared ? LOCK_SH : LOCK_EX) | (wait ? 0 : LOCK_NB);
+  while (true) {
+    UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666));
+    if (!fd && (errno == EACCES || errno == EROFS || errno == EPERM))
+      fd = UniqueFd(::open(path.c_str(), read_open_flags()));
+    if (!fd) return fail(os_error(errno, "open the lock", path));
+    int result = -1;
+    do {
+      result = ::flock(fd.get(), how);
+    } while (result != 0 && errno == EINTR);
+    if (result != 0 && errno == EWOULDBLOCK) return std::unique_ptr<FileLock>();
+    if (result != 0) return fail(os_error(errno, "lock", path));
+    if (still_named(fd.get(), path)) return std::make_unique<RealFileLock>(std::move(fd));
+  }
 }
 
 Status RealFileSystem::exchange(const std::string& a, const std::string& b) {
