@@ -1,0 +1,305 @@
+#include "store/store.h"
+
+#include <algorithm>
+#include <chrono>
+#include <list>
+#include <unordered_map>
+
+#include "base/checked.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "base/try.h"
+#include "store/format/json_fields.h"
+
+namespace kilter::store {
+namespace {
+
+constexpr std::uint64_t kStoreVersion = 1;
+constexpr std::size_t kOpenPacksMax = 64;
+constexpr std::uint64_t kCacheBytesDefault = 64ULL << 20;
+
+std::string store_text() {
+  SortedJson out;
+  out["created"] = time_text(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                 std::chrono::system_clock::now().time_since_epoch())
+                                 .count());
+  out["format"] = "kilter-store";
+  out["id"] = random_hex(32);
+  out["requires"] = SortedJson::array();
+  out["version"] = kStoreVersion;
+  return out.dump() + "\n";
+}
+
+Status check_store_text(std::string_view text) {
+  KILTER_ASSIGN(const Json json, parse_json(text, {.bytes_max = kSmallTextMax, .depth_max = 16}));
+  JsonFields fields(json, "kilter-store.json");
+  const std::string format = fields.text("format");
+  const std::uint64_t version = fields.u64("version", ~std::uint64_t{0});
+  const Json& needs = fields.array("requires", true);
+  KILTER_TRY(fields.status());
+  if (format != "kilter-store") return fail(ErrorCode::kMalformed, "is no store of Kilter");
+  if (version != kStoreVersion)
+    return fail(Error(ErrorCode::kUnsupported, "the store is of another version")
+                    .wanted("version 1", "version " + std::to_string(version))
+                    .advise("use a newer Kilter"));
+  if (!needs.empty())
+    return fail(Error(ErrorCode::kUnsupported, "the store needs \"" +
+                                                   escape_text(needs[0].dump(), 60) +
+                                                   "\", which this program does not know")
+                    .advise("use a newer Kilter"));
+  return ok();
+}
+
+/// Chunks that were decoded lately.
+class ChunkCache {
+ public:
+  PlainChunk find(const Digest& digest) {
+    const auto found = places_.find(digest);
+    if (found == places_.end()) return nullptr;
+    order_.splice(order_.begin(), order_, found->second);
+    return found->second->second;
+  }
+  void add(const Digest& digest, const PlainChunk& chunk) {
+    if (places_.contains(digest) || chunk->size() > bytes_max_) return;
+    order_.emplace_front(digest, chunk);
+    places_[digest] = order_.begin();
+    bytes_ += chunk->size();
+    while (bytes_ > bytes_max_) drop_oldest();
+  }
+  void set_bytes_max(std::uint64_t bytes) {
+    bytes_max_ = bytes;
+    while (bytes_ > bytes_max_) drop_oldest();
+  }
+
+ private:
+  using Order = std::list<std::pair<Digest, PlainChunk>>;
+  void drop_oldest() {
+    bytes_ -= order_.back().second->size();
+    places_.erase(order_.back().first);
+    order_.pop_back();
+  }
+  Order order_;
+  std::unordered_map<Digest, Order::iterator, DigestHash> places_;
+  std::uint64_t bytes_ = 0;
+  std::uint64_t bytes_max_ = kCacheBytesDefault;
+};
+
+Error at_chunk(Error error, const ChunkPlace& place) {
+  return std::move(error).at_path(pack_name(place.pack)).at_offset(place.record.offset_bytes);
+}
+
+Result<std::vector<std::byte>> decode_payload(const ChunkPlace& place,
+                                              std::vector<std::byte> payload,
+                                              const CodecBase* base) {
+  const ChunkRecord& record = place.record;
+  std::vector<std::byte> plain;
+  if (record.form == Form::kRaw) {
+    plain = std::move(payload);
+  } else {
+    plain.resize(record.bytes);
+    const Codec* codec = find_codec(record.form);
+    auto decoded = codec->decode(record.element, payload, base, plain);
+    if (!decoded) return fail(at_chunk(std::move(decoded).error(), place));
+  }
+  if (blake3(plain) != record.digest)
+    return fail(at_chunk(Error(ErrorCode::kCorrupt, "the chunk's bytes do not match its name")
+                             .advise("run `kilter check --data`"),
+                         place));
+  return plain;
+}
+
+}  // namespace
+
+struct Store::Reading {
+  std::mutex mutex;
+  ChunkCache chunks;
+  std::map<Digest, std::shared_ptr<const Tree>> trees;
+  std::list<std::pair<Digest, std::shared_ptr<const io::ReadFile>>> packs;  // last used first
+};
+
+Store::Store(std::unique_ptr<Place> place)
+    : place_(std::move(place)),
+      index_(std::make_shared<const Index>()),
+      reading_(std::make_unique<Reading>()) {}
+Store::~Store() = default;
+
+Result<std::shared_ptr<Store>> Store::create(std::unique_ptr<Place> place) {
+  KILTER_TRY(place->make_root());
+  KILTER_ASSIGN(const bool made,
+                place->replace_small(std::string(kStoreFile), store_text(), std::nullopt));
+  if (!made)
+    return fail(
+        Error(ErrorCode::kAlreadyExists, "there is a store already").at_path(place->address()));
+  return open(std::move(place));
+}
+
+Result<std::shared_ptr<Store>> Store::open(std::unique_ptr<Place> place) {
+  KILTER_ASSIGN(const auto text, place->read_small(std::string(kStoreFile)));
+  if (!text)
+    return fail(Error(ErrorCode::kNotFound, "there is no store here")
+                    .at_path(place->address())
+                    .advise("`kilter save SRC STORE` makes one"));
+  if (auto sound = check_store_text(*text); !sound)
+    return fail(std::move(sound).error().at_path(io::join_path(place->address(), kStoreFile)));
+  auto store = std::make_shared<Store>(std::move(place));
+  KILTER_TRY(store->refresh());
+  return store;
+}
+
+std::shared_ptr<const Index> Store::index() const {
+  const std::lock_guard guard(mutex_);
+  return index_;
+}
+
+Status Store::refresh() {
+  KILTER_ASSIGN(Index fresh, load_index(*place_, *index()));
+  const std::lock_guard guard(mutex_);
+  index_ = std::make_shared<const Index>(std::move(fresh));
+  return ok();
+}
+
+void Store::set_cache_bytes(std::uint64_t bytes) {
+  const std::lock_guard guard(reading_->mutex);
+  reading_->chunks.set_bytes_max(bytes);
+}
+
+Result<std::shared_ptr<const io::ReadFile>> Store::open_pack(const Digest& pack) {
+  {
+    const std::lock_guard guard(reading_->mutex);
+    auto& packs = reading_->packs;
+    const auto found =
+        std::ranges::find(packs, pack, [](const auto& entry) { return entry.first; });
+    if (found != packs.end()) {
+      packs.splice(packs.begin(), packs, found);
+      return packs.front().second;
+    }
+  }
+  KILTER_ASSIGN(std::shared_ptr<const io::ReadFile> file, place_->open(pack_name(pack)));
+  const std::lock_guard guard(reading_->mutex);
+  reading_->packs.emplace_front(pack, file);
+  if (reading_->packs.size() > kOpenPacksMax) reading_->packs.pop_back();
+  return file;
+}
+
+Result<std::vector<std::byte>> Store::read_payload(const ChunkPlace& place) {
+  const ChunkRecord& record = place.record;
+  KILTER_ASSIGN(const auto file, open_pack(place.pack));
+  if (!range_fits(record.offset_bytes, record.stored_bytes, file->bytes()))
+    return fail(at_chunk(Error(ErrorCode::kCorrupt, "the pack ends before the chunk does"), place));
+  std::vector<std::byte> payload(record.stored_bytes);
+  KILTER_TRY(file->read_at(record.offset_bytes, payload));
+  // Raw bytes are checked against the chunk's name itself.
+  if (record.form != Form::kRaw && payload_crc32(payload) != record.crc32)
+    return fail(at_chunk(Error(ErrorCode::kCorrupt, "a stored chunk fails its checksum")
+                             .advise("run `kilter check --data`"),
+                         place));
+  return payload;
+}
+
+/// The chunk and what it leans on, the last being one that stands alone.
+Result<std::vector<ChunkPlace>> Store::chain_of(const ChunkPlace& place) {
+  std::vector<ChunkPlace> chain{place};
+  while (chain.back().record.has_base()) {
+    const ChunkRecord& above = chain.back().record;
+    KILTER_ASSIGN(const auto places, index()->find_all(above.base));
+    const auto below = std::ranges::find_if(
+        places, [&](const ChunkPlace& p) { return p.record.depth < above.depth; });
+    if (below == places.end())
+      return fail(at_chunk(Error(ErrorCode::kCorrupt, "what the chunk leans on is missing")
+                               .wanted("chunk " + to_hex(above.base), "none of this name"),
+                           chain.back()));
+    chain.push_back(*below);
+  }
+  return chain;
+}
+
+Result<std::vector<std::byte>> Store::decode_place(const ChunkPlace& place) {
+  KILTER_ASSIGN(const auto chain, chain_of(place));
+  std::vector<std::byte> plain;
+  for (std::size_t i = chain.size(); i-- > 0;) {
+    KILTER_ASSIGN(auto payload, read_payload(chain[i]));
+    const bool alone = i + 1 == chain.size();
+    const CodecBase base{alone ? Element::kBytes : chain[i + 1].record.element, plain};
+    KILTER_ASSIGN(plain, decode_payload(chain[i], std::move(payload), alone ? nullptr : &base));
+  }
+  return plain;
+}
+
+/// As decode_place(), but begins at the first link that is still in memory and keeps the others:
+/// a chunk's neighbours in time lean on the same ones.
+Result<PlainChunk> Store::decode_kept(const ChunkPlace& place, bool keep) {
+  KILTER_ASSIGN(const auto chain, chain_of(place));
+  PlainChunk plain;
+  std::size_t i = 1;
+  for (; i < chain.size() && plain == nullptr; ++i) plain = find_kept(chain[i].record.digest);
+  if (plain != nullptr) --i;
+  while (i-- > 0) {
+    KILTER_ASSIGN(auto payload, read_payload(chain[i]));
+    CodecBase base;
+    if (plain != nullptr) base = {chain[i + 1].record.element, *plain};
+    KILTER_ASSIGN(auto next, decode_payload(chain[i], std::move(payload), plain ? &base : nullptr));
+    plain = std::make_shared<const std::vector<std::byte>>(std::move(next));
+    if (keep || i > 0) keep_chunk(chain[i].record.digest, plain);
+  }
+  return plain;
+}
+
+PlainChunk Store::find_kept(const Digest& digest) {
+  const std::lock_guard guard(reading_->mutex);
+  return reading_->chunks.find(digest);
+}
+
+void Store::keep_chunk(const Digest& digest, const PlainChunk& chunk) {
+  const std::lock_guard guard(reading_->mutex);
+  reading_->chunks.add(digest, chunk);
+}
+
+Result<PlainChunk> Store::read_once(const Digest& digest, bool keep) {
+  KILTER_ASSIGN(const auto places, index()->find_all(digest));
+  Result<PlainChunk> first =
+      fail(Error(ErrorCode::kNotFound, "the store has no chunk " + to_hex(digest))
+               .at_path(address())
+               .advise("run `kilter check`"));
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    auto chunk = decode_kept(places[i], keep);
+    if (chunk) return chunk;
+    if (i == 0) first = std::move(chunk);
+  }
+  return first;
+}
+
+Result<PlainChunk> Store::read_chunk(const Digest& digest, bool keep) {
+  if (PlainChunk found = find_kept(digest)) return found;
+  auto chunk = read_once(digest, keep);
+  if (!chunk && chunk.error().code == ErrorCode::kNotFound) {
+    // Packs go when others compact: then the chunk lies elsewhere by now.
+    KILTER_TRY(refresh());
+    chunk = read_once(digest, keep);
+  }
+  return chunk;
+}
+
+Result<Commit> Store::read_commit(const Digest& digest) {
+  KILTER_ASSIGN(const PlainChunk text, read_chunk(digest, false));
+  auto commit = parse_commit(as_text(*text));
+  if (!commit) return fail(std::move(commit).error().at_path("commit " + to_hex(digest)));
+  return commit;
+}
+
+Result<std::shared_ptr<const Tree>> Store::read_tree(const Digest& digest) {
+  {
+    const std::lock_guard guard(reading_->mutex);
+    const auto found = reading_->trees.find(digest);
+    if (found != reading_->trees.end()) return found->second;
+  }
+  KILTER_ASSIGN(const PlainChunk text, read_chunk(digest, false));
+  auto parsed = parse_tree(as_text(*text));
+  if (!parsed) return fail(std::move(parsed).error().at_path("tree " + to_hex(digest)));
+  auto tree = std::make_shared<const Tree>(std::move(*parsed));
+  const std::lock_guard guard(reading_->mutex);
+  if (reading_->trees.size() > 8) reading_->trees.clear();
+  reading_->trees[digest] = tree;
+  return tree;
+}
+
+}  // namespace kilter::store

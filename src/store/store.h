@@ -1,0 +1,73 @@
+// An open store: its place, its index, its objects.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "kilter/progress.h"
+
+#include "store/format/objects.h"
+#include "store/index/index.h"
+#include "store/place/place.h"
+#include "store/refs.h"
+
+namespace kilter::store {
+
+using PlainChunk = std::shared_ptr<const std::vector<std::byte>>;
+
+/// All calls may come from several threads.
+class Store {
+ public:
+  explicit Store(std::unique_ptr<Place> place);
+  ~Store();
+
+  /// Makes an empty store. Errors: kAlreadyExists.
+  static Result<std::shared_ptr<Store>> create(std::unique_ptr<Place> place);
+  /// Errors: kNotFound where there is none; kUnsupported for a version or feature that this
+  /// program does not know.
+  static Result<std::shared_ptr<Store>> open(std::unique_ptr<Place> place);
+
+  Place& place() const { return *place_; }
+  std::string address() const { return place_->address(); }
+  /// The present snapshot.
+  std::shared_ptr<const Index> index() const;
+  /// Looks what others have added.
+  Status refresh();
+
+  /// A chunk's plain bytes, decoded and checked against its name. `keep` asks to keep it for the
+  /// next caller. Errors: kNotFound when no pack holds it; kCorrupt with pack and offset.
+  Result<PlainChunk> read_chunk(const Digest& digest, bool keep = true);
+  /// A payload as it lies in its pack, checked against its checksum.
+  Result<std::vector<std::byte>> read_payload(const ChunkPlace& place);
+  /// Reads the chunk from this very place, through nothing that was kept.
+  Result<std::vector<std::byte>> decode_place(const ChunkPlace& place);
+
+  Result<Commit> read_commit(const Digest& digest);
+  Result<std::shared_ptr<const Tree>> read_tree(const Digest& digest);
+
+  /// Bytes of decoded chunks that are kept; default 64 MiB.
+  void set_cache_bytes(std::uint64_t bytes);
+
+ private:
+  struct Reading;
+  Result<std::shared_ptr<const io::ReadFile>> open_pack(const Digest& pack);
+  Result<PlainChunk> read_once(const Digest& digest, bool keep);
+  Result<PlainChunk> decode_kept(const ChunkPlace& place, bool keep);
+  PlainChunk find_kept(const Digest& digest);
+  void keep_chunk(const Digest& digest, const PlainChunk& chunk);
+  Result<std::vector<ChunkPlace>> chain_of(const ChunkPlace& place);
+
+  std::unique_ptr<Place> place_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Index> index_;
+  std::unique_ptr<Reading> reading_;
+};
+
+/// "kilter-store.json": what the folder is.
+inline constexpr std::string_view kStoreFile = "kilter-store.json";
+
+}  // namespace kilter::store

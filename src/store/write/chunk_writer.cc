@@ -1,0 +1,158 @@
+#include "store/write/chunk_writer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/try.h"
+
+namespace kilter::store {
+
+/// A chunk that is ready to be written, or needs no writing.
+struct ChunkWriter::Ready {
+  bool fresh = false;
+  ChunkRecord record;
+  std::vector<std::byte> payload;
+  std::uint64_t bytes = 0;
+};
+
+ChunkWriter::ChunkWriter(Store& store, ChunkWriterOptions options)
+    : store_(store),
+      options_(std::move(options)),
+      index_(store.index()),
+      pool_(std::make_unique<ThreadPool>(options_.thread_count)) {}
+
+ChunkWriter::~ChunkWriter() { pool_.reset(); }
+
+Status ChunkWriter::add(ChunkJob job) {
+  std::uint64_t number = 0;
+  {
+    std::unique_lock guard(mutex_);
+    // Twice its size: the plain bytes and what they are encoded to. One always fits.
+    changed_.wait(guard, [&] {
+      return !error_ || in_flight_bytes_ == 0 ||
+             in_flight_bytes_ + 2 * job.bytes <= options_.memory_bytes;
+    });
+    if (!error_) return error_;
+    in_flight_bytes_ += 2 * job.bytes;
+    number = next_number_++;
+  }
+  pool_->submit([this, number, job = std::move(job)]() mutable { run(number, job); });
+  return ok();
+}
+
+Status ChunkWriter::add(std::vector<std::byte> bytes, ChunkKind kind, Digest* digest) {
+  ChunkJob job;
+  job.bytes = bytes.size();
+  job.kind = kind;
+  job.digest = digest;
+  job.read = [held = std::move(bytes)](std::span<std::byte> out) {
+    if (!out.empty()) std::memcpy(out.data(), held.data(), out.size());
+    return ok();
+  };
+  return add(std::move(job));
+}
+
+void ChunkWriter::run(std::uint64_t number, ChunkJob& job) {
+  Ready ready;
+  ready.bytes = job.bytes;
+  Status made = make(job, ready);
+  if (!made) {
+    const std::lock_guard guard(mutex_);
+    if (error_) error_ = std::move(made);
+    ready.fresh = false;
+  }
+  hand_over(number, std::move(ready));
+}
+
+Status ChunkWriter::make(ChunkJob& job, Ready& ready) {
+  {
+    const std::lock_guard guard(mutex_);
+    if (!error_) return ok();
+  }
+  std::vector<std::byte> plain(static_cast<std::size_t>(job.bytes));
+  KILTER_TRY(job.read(plain));
+  ChunkRecord& record = ready.record;
+  record.digest = blake3(plain);
+  record.bytes = static_cast<std::uint32_t>(plain.size());
+  record.kind = job.kind;
+  record.element = job.element;
+  *job.digest = record.digest;
+  KILTER_ASSIGN(ready.fresh, claim(record.digest));
+  if (!ready.fresh) return ok();
+  EncodedChunk encoded = encode_smallest(job.element, plain, {}, options_.effort);
+  record.form = encoded.form;
+  ready.payload = encoded.form == Form::kRaw ? std::move(plain) : std::move(encoded.payload);
+  record.crc32 = payload_crc32(ready.payload);
+  return ok();
+}
+
+/// True for the first who asks for a chunk that the store does not have.
+Result<bool> ChunkWriter::claim(const Digest& digest) {
+  KILTER_ASSIGN(const bool there, index_->contains(digest, options_.condemned));
+  if (there) return false;
+  const std::lock_guard guard(mutex_);
+  return claimed_.insert(digest).second;
+}
+
+/// Whoever hands over the chunk that is next writes it and all that follow; the others go on.
+void ChunkWriter::hand_over(std::uint64_t number, Ready ready) {
+  std::unique_lock guard(mutex_);
+  ready_.emplace(number, std::move(ready));
+  if (writing_) return;
+  writing_ = true;
+  while (!ready_.empty() && ready_.begin()->first == next_written_) {
+    Ready next = std::move(ready_.begin()->second);
+    ready_.erase(ready_.begin());
+    ++next_written_;
+    if (next.fresh && error_) {
+      guard.unlock();
+      Status written = write(next);
+      guard.lock();
+      if (!written && error_) error_ = std::move(written);
+    }
+    ++totals_.chunk_count;
+    totals_.plain_bytes += next.bytes;
+    if (next.fresh) {
+      ++totals_.new_chunk_count;
+      totals_.new_plain_bytes += next.bytes;
+      totals_.stored_bytes += next.payload.size();
+    }
+    in_flight_bytes_ -= 2 * next.bytes;
+    changed_.notify_all();
+  }
+  writing_ = false;
+  changed_.notify_all();
+}
+
+Status ChunkWriter::write(Ready& ready) {
+  if (pack_ == nullptr) {
+    KILTER_ASSIGN(pack_, PackWriter::begin(store_.place()));
+  }
+  KILTER_TRY(pack_->add(ready.record, ready.payload));
+  return pack_->full() ? close_pack() : ok();
+}
+
+Status ChunkWriter::close_pack() {
+  if (pack_ == nullptr) return ok();
+  KILTER_ASSIGN(PackWriter::Finished finished, pack_->finish());
+  pack_.reset();
+  const auto number = static_cast<std::uint32_t>(content_.packs.size());
+  content_.packs.push_back(finished.pack);
+  for (const ChunkRecord& record : finished.records) content_.chunks.push_back({record, number});
+  return ok();
+}
+
+Status ChunkWriter::wait() {
+  std::unique_lock guard(mutex_);
+  changed_.wait(guard, [&] { return next_written_ == next_number_ && !writing_; });
+  return error_;
+}
+
+Result<IndexContent> ChunkWriter::finish() {
+  KILTER_TRY(wait());
+  pool_->wait_idle();
+  KILTER_TRY(close_pack());
+  return std::move(content_);
+}
+
+}  // namespace kilter::store

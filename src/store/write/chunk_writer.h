@@ -1,0 +1,91 @@
+// Stores chunks: hashes them, leaves out what is there already, encodes the rest on all threads,
+// writes packs in the order the chunks came.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <unordered_set>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "store/store.h"
+#include "store/write/pack_writer.h"
+
+namespace kilter::store {
+
+struct ChunkWriterOptions {
+  unsigned thread_count = 0;                  ///< 0 = usable_cpu_count()
+  std::uint64_t memory_bytes = 192ULL << 20;  ///< of chunks on their way
+  Effort effort = Effort::kFast;
+  std::set<Digest> condemned;  ///< packs that count as gone
+};
+
+struct ChunkWriterTotals {
+  std::uint64_t chunk_count = 0;
+  std::uint64_t new_chunk_count = 0;
+  std::uint64_t plain_bytes = 0;
+  std::uint64_t new_plain_bytes = 0;
+  std::uint64_t stored_bytes = 0;  ///< payloads of the new ones
+};
+
+/// A chunk to be stored.
+struct ChunkJob {
+  /// Fills the chunk's plain bytes; runs on a worker.
+  std::function<Status(std::span<std::byte>)> read;
+  std::uint64_t bytes = 0;
+  ChunkKind kind = ChunkKind::kData;
+  Element element = Element::kBytes;
+  /// Receives the name; must stay until finish().
+  Digest* digest = nullptr;
+};
+
+/// For one thread; its workers are its own. After an error every later call returns it.
+class ChunkWriter {
+ public:
+  ChunkWriter(Store& store, ChunkWriterOptions options);
+  ~ChunkWriter();
+
+  /// Returns at once, or once there is room for the chunk.
+  Status add(ChunkJob job);
+  /// The same for bytes that are in memory; they are copied.
+  Status add(std::vector<std::byte> bytes, ChunkKind kind, Digest* digest);
+  /// All that was added has its digest afterwards.
+  Status wait();
+  /// Ends packs, makes them durable; returns what the index must say. Call it once.
+  Result<IndexContent> finish();
+  const ChunkWriterTotals& totals() const { return totals_; }
+
+ private:
+  struct Ready;
+  void run(std::uint64_t number, ChunkJob& job);
+  Status make(ChunkJob& job, Ready& ready);
+  Result<bool> claim(const Digest& digest);
+  void hand_over(std::uint64_t number, Ready ready);
+  Status write(Ready& ready);
+  Status close_pack();
+
+  Store& store_;
+  ChunkWriterOptions options_;
+  std::shared_ptr<const Index> index_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Status error_;
+  std::uint64_t in_flight_bytes_ = 0;
+  std::uint64_t next_number_ = 0;   // of the next chunk added
+  std::uint64_t next_written_ = 0;  // of the next chunk to be written
+  bool writing_ = false;            // a worker is writing what is ready
+  std::map<std::uint64_t, Ready> ready_;
+  std::unordered_set<Digest, DigestHash> claimed_;
+  ChunkWriterTotals totals_;
+
+  std::unique_ptr<PackWriter> pack_;
+  IndexContent content_;
+  std::unique_ptr<ThreadPool> pool_;  // goes first
+};
+
+}  // namespace kilter::store

@@ -1,0 +1,39 @@
+// Writes packs: payloads one after the other, then the directory.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "store/index/index_file.h"
+#include "store/place/place.h"
+
+namespace kilter::store {
+
+/// One pack being written. Not for several threads at once.
+class PackWriter {
+ public:
+  /// `queue_depth` writes are in flight at a time, direct where the file system can.
+  static Result<std::unique_ptr<PackWriter>> begin(Place& place);
+  ~PackWriter();
+
+  /// Appends a payload; fills the record's place and checksum.
+  Status add(ChunkRecord record, Bytes payload);
+  std::uint64_t bytes() const;
+  std::size_t chunk_count() const { return records_.size(); }
+  bool full() const;
+
+  /// Writes the directory, makes everything durable and names the pack.
+  struct Finished {
+    IndexedPack pack;
+    std::vector<ChunkRecord> records;
+  };
+  Result<Finished> finish();
+
+ private:
+  struct Stream;
+  explicit PackWriter(std::unique_ptr<Stream> stream);
+  std::unique_ptr<Stream> stream_;
+  std::vector<ChunkRecord> records_;
+};
+
+}  // namespace kilter::store
