@@ -1,0 +1,161 @@
+#include "store/address.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <mutex>
+
+#include "base/try.h"
+#include "store/history/history.h"
+#include "store/read/commit_files.h"
+
+namespace kilter::store {
+namespace {
+
+bool is_remote(std::string_view address) { return address.find("://") != std::string_view::npos; }
+
+bool is_store_folder(const std::string& path) {
+  return io::real_file_system().stat(io::join_path(path, kStoreFile)).has_value();
+}
+
+/// The commit a selector names, perhaps with a path behind it: names of branches hold '/' too.
+Result<std::size_t> resolve_with_path(const History& history, const std::string& selector,
+                                      std::string& path) {
+  auto whole = history.resolve(selector);
+  for (std::size_t slash = selector.rfind('/'); !whole && slash != std::string::npos && slash > 0;
+       slash = selector.rfind('/', slash - 1)) {
+    const auto part = history.resolve(std::string_view(selector).substr(0, slash));
+    if (!part) continue;
+    path = selector.substr(slash + 1);
+    return *part;
+  }
+  return whole;
+}
+
+class AddressFileSystem : public io::FileSystem {
+ public:
+  explicit AddressFileSystem(io::FileSystem& real) : real_(real) {}
+
+  Result<std::unique_ptr<io::ReadFile>> open_read(const std::string& path) override {
+    KILTER_ASSIGN(FileSystem * files, files_of(path));
+    return files->open_read(path);
+  }
+  Result<io::FileStat> stat(const std::string& path, bool follow) override {
+    KILTER_ASSIGN(FileSystem * files, files_of(path));
+    return files->stat(path, follow);
+  }
+  Result<std::vector<io::FolderEntry>> list(const std::string& path) override {
+    KILTER_ASSIGN(FileSystem * files, files_of(path));
+    return files->list(path);
+  }
+  Result<std::unique_ptr<io::ReadFile>> open_read_beneath(const std::string& root,
+                                                          const std::string& name) override {
+    KILTER_ASSIGN(FileSystem * files, files_of(root));
+    return files->open_read_beneath(root, name);
+  }
+  // Outputs are never commits: `kilter save` makes those.
+  Result<std::unique_ptr<io::WriteFile>> create(const std::string& path) override {
+    return real_.create(path);
+  }
+  Status make_folder(const std::string& path) override { return real_.make_folder(path); }
+  Status remove(const std::string& path) override { return real_.remove(path); }
+  Status rename(const std::string& from, const std::string& to, io::Replace replace) override {
+    return real_.rename(from, to, replace);
+  }
+  Status exchange(const std::string& a, const std::string& b) override {
+    return real_.exchange(a, b);
+  }
+  Status sync_folder(const std::string& path) override { return real_.sync_folder(path); }
+  Result<std::uint64_t> free_bytes(const std::string& path) override {
+    return real_.free_bytes(path);
+  }
+  Result<std::unique_ptr<io::FileLock>> lock(const std::string& path, io::LockMode mode,
+                                             bool wait) override {
+    return real_.lock(path, mode, wait);
+  }
+
+ private:
+  struct Mounted {
+    std::string mount;
+    std::unique_ptr<FileSystem> files;
+  };
+
+  Result<FileSystem*> files_of(const std::string& path) {
+    if (path.find('@') == std::string::npos && !is_remote(path) && !is_store_folder(path))
+      return &real_;
+    const std::lock_guard guard(mutex_);
+    for (const Mounted& mounted : mounted_)
+      if (path.starts_with(mounted.mount) &&
+          (path.size() == mounted.mount.size() || path[mounted.mount.size()] == '/'))
+        return mounted.files.get();
+    const auto address = parse_store_address(path);
+    if (!address) return &real_;
+    return mount(path, *address);
+  }
+
+  Result<FileSystem*> mount(const std::string& path, const StoreAddress& address) {
+    KILTER_ASSIGN(FoundCommit found, find_commit(address));
+    KILTER_ASSIGN(const Commit commit, found.store->read_commit(found.digest));
+    KILTER_ASSIGN(auto tree, found.store->read_tree(commit.tree));
+    // What names the commit itself, without a path inside.
+    std::string base = path;
+    if (!found.path.empty()) base.resize(path.size() - found.path.size() - 1);
+    auto reader = std::make_shared<const TreeReader>(found.store, std::move(tree));
+    mounted_.push_back({base, make_tree_file_system(std::move(reader), base)});
+    return mounted_.back().files.get();
+  }
+
+  io::FileSystem& real_;
+  std::mutex mutex_;
+  std::vector<Mounted> mounted_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Place>> open_place(const std::string& address) {
+  if (is_remote(address))
+    return fail(Error(ErrorCode::kUnsupported, "stores of this kind are not known")
+                    .at_path(address)
+                    .advise("a store is a folder or s3://BUCKET/PREFIX"));
+  return make_folder_place(io::real_file_system(), address);
+}
+
+Result<std::shared_ptr<Store>> open_store(const std::string& address) {
+  KILTER_ASSIGN(auto place, open_place(address));
+  return Store::open(std::move(place));
+}
+
+std::optional<StoreAddress> parse_store_address(std::string_view address) {
+  const std::string text(address);
+  const bool remote = is_remote(address);
+  if (!remote && is_store_folder(text)) return StoreAddress{text, "", false};
+  if (!remote && io::real_file_system().stat(text)) return std::nullopt;
+  for (std::size_t at = text.find('@'); at != std::string::npos; at = text.find('@', at + 1)) {
+    std::string store = text.substr(0, at);
+    if (remote || is_store_folder(store)) return StoreAddress{store, text.substr(at + 1), true};
+  }
+  if (remote) return StoreAddress{text, "", false};
+  return std::nullopt;
+}
+
+Result<FoundCommit> find_commit(const StoreAddress& address) {
+  FoundCommit found;
+  KILTER_ASSIGN(found.store, open_store(address.store));
+  KILTER_ASSIGN(const History history, History::load(*found.store));
+  auto number = resolve_with_path(history, address.selector, found.path);
+  if (!number) return fail(std::move(number).error().at_path(address.store));
+  const CommitSummary& commit = history.commits()[*number];
+  found.digest = commit.digest;
+  if (!commit.retired) return found;
+  return fail(Error(ErrorCode::kNotFound,
+                    fmt::format("the data of commit {} was given up; its record is kept",
+                                to_hex(commit.digest).substr(0, 12)))
+                  .at_path(address.store)
+                  .advise("`kilter log` shows what is left"));
+}
+
+std::unique_ptr<io::FileSystem> make_address_file_system(io::FileSystem& real) {
+  return std::make_unique<AddressFileSystem>(real);
+}
+
+}  // namespace kilter::store

@@ -1,0 +1,43 @@
+// One address names any checkpoint: STORE@SELECTOR[/PATH], or a file or folder as ever.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "io/file_system.h"
+#include "store/store.h"
+
+namespace kilter::store {
+
+/// An address taken apart.
+struct StoreAddress {
+  std::string store;     ///< folder or s3://…
+  std::string selector;  ///< behind the '@'; may hold a path behind the commit's name
+  bool stated = false;   ///< false: there was no '@'
+};
+
+/// Opens the place of a store. Errors: kUnsupported for schemes that are not known.
+Result<std::unique_ptr<Place>> open_place(const std::string& address);
+Result<std::shared_ptr<Store>> open_store(const std::string& address);
+
+/// nullopt if no part of it, up to an '@' or its end, is a store; an existing file or folder of the
+/// whole name always wins.
+std::optional<StoreAddress> parse_store_address(std::string_view address);
+
+/// A commit found by its address.
+struct FoundCommit {
+  std::shared_ptr<Store> store;
+  Digest digest{};
+  std::string path;  ///< within the commit; empty for all of it
+};
+/// Errors: kNotFound, kInvalidArgument …; kNotFound with the reason for a commit whose data is
+/// gone.
+Result<FoundCommit> find_commit(const StoreAddress& address);
+
+/// The real file system, in which "STORE@SELECTOR" is also a folder (or the one file) with the
+/// commit's files. Made for one run of a verb: a commit once found stays the same.
+std::unique_ptr<io::FileSystem> make_address_file_system(io::FileSystem& real);
+
+}  // namespace kilter::store

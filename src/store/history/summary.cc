@@ -1,0 +1,90 @@
+#include "store/history/summary.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+
+#include "base/try.h"
+
+namespace kilter::store {
+namespace {
+
+using simdjson::dom::element;
+using simdjson::dom::element_type;
+
+MetaValue meta_value(const element& value) {
+  switch (value.type()) {
+    case element_type::INT64:
+      return static_cast<std::int64_t>(value.get_int64().value_unsafe());
+    case element_type::UINT64:
+      return static_cast<double>(value.get_uint64().value_unsafe());
+    case element_type::DOUBLE:
+      return value.get_double().value_unsafe();
+    case element_type::BOOL:
+      return value.get_bool().value_unsafe();
+    case element_type::STRING:
+      return std::string(value.get_string().value_unsafe());
+    case element_type::NULL_VALUE:
+      return nullptr;
+    default:
+      return simdjson::minify(value);
+  }
+}
+
+std::string text_of(const element& root, const char* key) {
+  std::string_view text;
+  return root[key].get_string().get(text) == simdjson::SUCCESS ? std::string(text) : std::string();
+}
+
+bool read_digest(const element& value, Digest& out) {
+  std::string_view text;
+  if (value.get_string().get(text) != simdjson::SUCCESS) return false;
+  const auto digest = digest_from_hex(text);
+  if (digest) out = *digest;
+  return digest.has_value();
+}
+
+tl::unexpected<Error> malformed(const Digest& digest) {
+  return fail(Error(ErrorCode::kMalformed, "the index holds a commit that is none")
+                  .at_path("commit " + to_hex(digest)));
+}
+
+}  // namespace
+
+struct SummaryReader::Parser {
+  simdjson::dom::parser parser;
+};
+
+SummaryReader::SummaryReader() : parser_(std::make_unique<Parser>()) {}
+SummaryReader::~SummaryReader() = default;
+
+Result<CommitSummary> SummaryReader::read(const Digest& digest, std::int64_t time_unix_ns,
+                                          std::string_view text) {
+  element root;
+  if (parser_->parser.parse(text.data(), text.size()).get(root) != simdjson::SUCCESS ||
+      !root.is_object())
+    return malformed(digest);
+  CommitSummary summary;
+  summary.digest = digest;
+  summary.time_unix_ns = time_unix_ns;
+  element value;
+  if (root["tree"].get(value) != simdjson::SUCCESS || !read_digest(value, summary.tree))
+    return malformed(digest);
+  simdjson::dom::array parents;
+  if (root["parents"].get_array().get(parents) != simdjson::SUCCESS) return malformed(digest);
+  for (const element parent : parents) {
+    summary.parents.emplace_back();
+    if (!read_digest(parent, summary.parents.back())) return malformed(digest);
+  }
+  summary.author = text_of(root, "author");
+  summary.message = text_of(root, "message");
+  simdjson::dom::object metadata;
+  if (root["metadata"].get_object().get(metadata) == simdjson::SUCCESS)
+    for (const auto field : metadata)
+      summary.metadata.emplace_back(std::string(field.key), meta_value(field.value));
+  std::ranges::sort(summary.metadata, {},
+                    [](const auto& pair) { return std::string_view(pair.first); });
+  return summary;
+}
+
+}  // namespace kilter::store

@@ -1,0 +1,25 @@
+// Reads what a log needs from a commit's JSON, ten thousand at a time.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "store/history/history.h"
+
+namespace kilter::store {
+
+/// Reuses its memory from commit to commit. Not for several threads at once.
+class SummaryReader {
+ public:
+  SummaryReader();
+  ~SummaryReader();
+  /// Errors: kMalformed.
+  Result<CommitSummary> read(const Digest& digest, std::int64_t time_unix_ns,
+                             std::string_view text);
+
+ private:
+  struct Parser;
+  std::unique_ptr<Parser> parser_;
+};
+
+}  // namespace kilter::store

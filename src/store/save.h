@@ -1,0 +1,47 @@
+// One checkpoint into a store.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "store/store.h"
+#include "store/write/chunk_writer.h"
+#include "store/write/tree_writer.h"
+
+namespace kilter::store {
+
+struct SaveRequest {
+  TreeSource source;
+  std::string branch = "main";
+  std::vector<std::string> tags;
+  std::optional<Digest> parent;  ///< instead of the branch's tip, for a branch that is new
+  std::string author;
+  std::string message;
+  SortedJson metadata = SortedJson::object();  ///< beats what the files state
+  SortedJson lineage = SortedJson::array();
+  std::optional<std::int64_t> time_unix_ns;  ///< default: now
+  unsigned thread_count = 0;
+  std::uint64_t max_memory_bytes = 512ULL << 20;
+  RunContext context;
+};
+
+struct SaveOutcome {
+  Digest commit{};
+  Commit content;
+  std::uint64_t file_count = 0;
+  std::uint64_t file_bytes = 0;
+  std::uint64_t tensor_count = 0;
+  ChunkWriterTotals totals;
+  double seconds = 0;
+};
+
+/// Durable when it returns: packs, then index, then reference. A save that loses the race for its
+/// branch goes on from the new tip. Errors: as add_tree(); kAlreadyExists for a tag that is taken;
+/// kInvalidArgument; kCancelled; kNoSpace.
+Result<SaveOutcome> save_tree(Store& store, const SaveRequest& request);
+
+/// "Ada <ada@host>" from KILTER_AUTHOR, or the system's user and host names.
+std::string default_author();
+
+}  // namespace kilter::store

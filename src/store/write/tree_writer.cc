@@ -1,0 +1,183 @@
+#include "store/write/tree_writer.h"
+
+#include <algorithm>
+#include <deque>
+
+#include "base/text.h"
+#include "base/try.h"
+#include "io/file_tree.h"
+#include "io/safe_path.h"
+#include "store/format/element.h"
+#include "store/write/cutter.h"
+#include "store/write/extents.h"
+
+namespace kilter::store {
+namespace {
+
+constexpr std::uint64_t kGapReadBytes = 1ULL << 20;
+
+struct SourceFile {
+  std::string path;  // relative: the tree's name of it
+  std::string full;
+  std::uint64_t bytes = 0;
+};
+
+bool is_skipped(const TreeSource& source, const std::string& path) {
+  return std::ranges::any_of(source.skip,
+                             [&](const std::string& glob) { return glob_match(glob, path); });
+}
+
+Result<std::vector<SourceFile>> list_source(const TreeSource& source, bool& single_file) {
+  KILTER_ASSIGN(const io::FileStat info, source.files->stat(source.root));
+  single_file = info.kind != io::FileKind::kFolder;
+  if (single_file)
+    return std::vector<SourceFile>{{io::last_part(source.root), source.root, info.bytes}};
+  KILTER_ASSIGN(const io::FileTree tree, io::list_file_tree(*source.files, source.root));
+  if (!tree.errors.empty()) return fail(tree.errors.front());
+  std::vector<SourceFile> files;
+  for (const io::FileTreeEntry& entry : tree.files)
+    if (!is_skipped(source, entry.path))
+      files.push_back({entry.path, io::join_path(source.root, entry.path), entry.stat.bytes});
+  for (const io::FileTreeEntry& entry : tree.others) {
+    if (is_skipped(source, entry.path)) continue;
+    Error error(ErrorCode::kInvalidArgument, "is neither a file nor a folder");
+    return fail(std::move(error)
+                    .at_path(io::join_path(source.root, entry.path))
+                    .advise("remove it, or leave it out with --skip"));
+  }
+  return files;
+}
+
+class TreeWriter {
+ public:
+  TreeWriter(const TreeSource& source, ChunkWriter& writer, Tree& tree, const RunContext& context)
+      : source_(source), writer_(writer), tree_(tree), context_(context) {}
+
+  Status run() {
+    KILTER_ASSIGN(const auto files, list_source(source_, tree_.single_file));
+    for (const SourceFile& file : files) KILTER_TRY(plan_file(file));
+    count_skeleton();
+    for (std::size_t i = 0; i < files.size(); ++i) KILTER_TRY(add_file(files[i], i));
+    return end_skeleton_chunk();
+  }
+
+ private:
+  Status plan_file(const SourceFile& file) {
+    KILTER_TRY(io::check_relative_name(file.path));
+    const auto number = static_cast<std::uint32_t>(tree_.files.size());
+    tree_.files.push_back({file.path, file.bytes});
+    if (file.bytes < kTensorBytesMin) return ok();
+    for (Extent& extent : tensor_extents(*source_.files, file.full)) {
+      if (extent.offset_bytes + extent.bytes > file.bytes) break;
+      TreeTensor tensor;
+      tensor.name = std::move(extent.name);
+      tensor.dtype = extent.dtype;
+      tensor.shape = std::move(extent.shape);
+      tensor.file = number;
+      tensor.offset_bytes = extent.offset_bytes;
+      tensor.bytes = extent.bytes;
+      tensor.piece_bytes = piece_bytes_of(extent.dtype);
+      tensor.chunks.resize((extent.bytes - 1) / tensor.piece_bytes + 1);
+      tree_.tensors.push_back(std::move(tensor));
+    }
+    return ok();
+  }
+
+  /// The skeleton's parts must not move while workers write their names: room for all at once.
+  void count_skeleton() {
+    std::uint64_t bytes = tree_.file_bytes();
+    for (const TreeTensor& tensor : tree_.tensors) bytes -= tensor.bytes;
+    tree_.skeleton.reserve(bytes / kCutBytesMin + 1);
+  }
+
+  Status add_file(const SourceFile& source, std::size_t number) {
+    KILTER_ASSIGN(std::shared_ptr<const io::ReadFile> file, source_.files->open_read(source.full));
+    if (file->bytes() != source.bytes) {
+      Error error(ErrorCode::kIo, "the file changed while it was saved");
+      return fail(std::move(error).at_path(source.full).advise("save it once it is written"));
+    }
+    std::uint64_t at = 0;
+    for (; tensor_ < tree_.tensors.size() && tree_.tensors[tensor_].file == number; ++tensor_) {
+      TreeTensor& tensor = tree_.tensors[tensor_];
+      KILTER_TRY(add_gap(*file, at, tensor.offset_bytes));
+      KILTER_TRY(add_tensor(file, tensor));
+      at = tensor.offset_bytes + tensor.bytes;
+    }
+    return add_gap(*file, at, source.bytes);
+  }
+
+  Status add_tensor(const std::shared_ptr<const io::ReadFile>& file, TreeTensor& tensor) {
+    for (std::size_t i = 0; i < tensor.chunks.size(); ++i) {
+      const std::uint64_t begin = i * tensor.piece_bytes;
+      ChunkJob job;
+      job.bytes = std::min(tensor.piece_bytes, tensor.bytes - begin);
+      job.element = element_of(tensor.dtype);
+      job.digest = &tensor.chunks[i];
+      job.read = [file, offset = tensor.offset_bytes + begin](std::span<std::byte> out) {
+        return file->read_at(offset, out);
+      };
+      const std::uint64_t bytes = job.bytes;
+      KILTER_TRY(writer_.add(std::move(job)));
+      KILTER_TRY(advance(bytes));
+    }
+    return ok();
+  }
+
+  Status add_gap(const io::ReadFile& file, std::uint64_t begin, std::uint64_t end) {
+    while (begin < end) {
+      gap_.resize(static_cast<std::size_t>(std::min(end - begin, kGapReadBytes)));
+      KILTER_TRY(file.read_at(begin, gap_));
+      begin += gap_.size();
+      KILTER_TRY(add_skeleton(gap_));
+      KILTER_TRY(advance(gap_.size()));
+    }
+    return ok();
+  }
+
+  Status add_skeleton(Bytes bytes) {
+    while (!bytes.empty()) {
+      bytes = bytes.subspan(cutter_.add(bytes));
+      if (cutter_.chunk_ready()) KILTER_TRY(end_skeleton_chunk());
+    }
+    return ok();
+  }
+
+  Status end_skeleton_chunk() {
+    if (cutter_.empty()) return ok();
+    std::vector<std::byte> chunk = cutter_.take();
+    tree_.skeleton.push_back({{}, chunk.size()});
+    return writer_.add(std::move(chunk), ChunkKind::kData, &tree_.skeleton.back().digest);
+  }
+
+  Status advance(std::uint64_t bytes) {
+    done_bytes_ += bytes;
+    if (context_.progress != nullptr) context_.progress->update(done_bytes_);
+    return context_.check();
+  }
+
+  const TreeSource& source_;
+  ChunkWriter& writer_;
+  Tree& tree_;
+  const RunContext& context_;
+  Cutter cutter_;
+  std::vector<std::byte> gap_;
+  std::size_t tensor_ = 0;
+  std::uint64_t done_bytes_ = 0;
+};
+
+}  // namespace
+
+Status add_tree(const TreeSource& source, ChunkWriter& writer, Tree& tree,
+                const RunContext& context) {
+  return TreeWriter(source, writer, tree, context).run();
+}
+
+Result<std::uint64_t> source_bytes(const TreeSource& source) {
+  bool single_file = false;
+  KILTER_ASSIGN(const auto files, list_source(source, single_file));
+  std::uint64_t sum = 0;
+  for (const SourceFile& file : files) sum += file.bytes;
+  return sum;
+}
+
+}  // namespace kilter::store
