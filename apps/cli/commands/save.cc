@@ -1,0 +1,276 @@
+// kilter save SRC... STORE[@branch]: checkpoints into a store.
+#include "store/save.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "base/try.h"
+#include "cli/command.h"
+#include "cli/store_support.h"
+#include "io/file_tree.h"
+#include "store/write/describe.h"
+
+namespace kilter::cli {
+
+namespace {
+
+constexpr PositionalSpec kPositionals[] = {
+    {"SRC", "A checkpoint: file, folder, or address in a store"},
+    {"STORE", "The store, made if it is missing; STORE@BRANCH for another branch than main", true}};
+constexpr OptionSpec kOptions[] = {
+    {"--series", ValueKind::kFlag, "",
+     "SRC is many: all paths before STORE, or one quoted pattern, saved in the order of their steps"},
+    {"--step", ValueKind::kText, "N", "State the step (default: what the files state)"},
+    {"--loss", ValueKind::kText, "X", "State the loss"},
+    {"--meta", ValueKind::kText, "KEY=VALUE", "State anything else; JSON or text", true},
+    {"-m,--message", ValueKind::kText, "TEXT", "Say what this is"},
+    {"--author", ValueKind::kText, "NAME", "Default: KILTER_AUTHOR, else user@host"},
+    {"--tag", ValueKind::kText, "NAME", "Tag it as well", true},
+    {"--parent", ValueKind::kText, "ADDR", "Begin a new branch at this commit (\"main~3\", \"v1\")"},
+    {"--skip", ValueKind::kText, "GLOB", "Leave out files of this relative path", true},
+    {"--max-memory", ValueKind::kBytes, "SIZE", "Memory for buffers; default 512MiB"},
+    {"-n,--dry-run", ValueKind::kFlag, "", "Say what would be saved, write nothing"},
+};
+
+struct Item {
+  std::string path;
+  std::string format;
+  store::SortedJson metadata;
+  std::uint64_t bytes = 0;
+};
+
+/// What a pattern of whole paths leads to: 'run/checkpoint-*'.
+std::vector<std::string> expand(const std::string& pattern) {
+  if (pattern.find_first_of("*?[") == std::string::npos) return {pattern};
+  io::FileSystem& files = io::real_file_system();
+  std::vector<std::string> open{pattern.starts_with('/') ? "/" : ""};
+  for (std::size_t begin = 0; begin <= pattern.size();) {
+    const std::size_t end = std::min(pattern.find('/', begin), pattern.size());
+    const std::string part = pattern.substr(begin, end - begin);
+    begin = end + 1;
+    if (part.empty()) continue;
+    std::vector<std::string> next;
+    for (const std::string& folder : open) {
+      const auto entries = files.list(folder);
+      if (!entries) continue;
+      for (const io::FolderEntry& entry : *entries)
+        if (glob_match(part, entry.name) && (part.front() == '.' || entry.name.front() != '.'))
+          next.push_back(io::join_path(folder, entry.name));
+    }
+    open = std::move(next);
+  }
+  return open;
+}
+
+Result<std::vector<Item>> collect_items(const Arguments& arguments, io::FileSystem& files) {
+  std::vector<std::string> paths(arguments.positionals.begin(), arguments.positionals.end() - 1);
+  const bool series = arguments.has("series");
+  if (paths.size() > 1 && !series)
+    return fail(Error(ErrorCode::kInvalidArgument, "more than one checkpoint")
+                    .advise("--series saves them one after the other"));
+  if (series) {
+    std::vector<std::string> all;
+    for (const std::string& path : paths)
+      for (std::string& found : expand(path)) all.push_back(std::move(found));
+    if (all.empty()) return fail(Error(ErrorCode::kNotFound, "no file or folder of this name").at_path(paths[0]));
+    paths = std::move(all);
+  }
+  std::vector<Item> items;
+  for (std::string& path : paths) {
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    Item item;
+    const store::TreeSource source{&files, path, arguments.all("skip")};
+    KILTER_ASSIGN(item.bytes, store::source_bytes(source));
+    item.metadata = store::describe_source(source, &item.format);
+    item.path = std::move(path);
+    items.push_back(std::move(item));
+  }
+  const auto step = [](const Item& item) {
+    const auto found = item.metadata.find("step");
+    return found != item.metadata.end() && found->is_number() ? found->get<double>() : -1.0;
+  };
+  if (series) std::ranges::stable_sort(items, {}, step);
+  return items;
+}
+
+Status add_stated(const Arguments& arguments, store::SortedJson& metadata) {
+  for (const char* key : {"step", "loss"})
+    if (arguments.has(key)) {
+      metadata[key] = store::metadata_value(arguments.text(key));
+      if (!metadata[key].is_number())
+        return fail(ErrorCode::kInvalidArgument, fmt::format("--{} needs a number", key));
+    }
+  for (const std::string& pair : arguments.all("meta")) {
+    const std::size_t equals = pair.find('=');
+    if (equals == 0 || equals == std::string::npos)
+      return fail(ErrorCode::kInvalidArgument, "--meta needs KEY=VALUE");
+    metadata[pair.substr(0, equals)] = store::metadata_value(pair.substr(equals + 1));
+  }
+  return ok();
+}
+
+Result<std::shared_ptr<store::Store>> open_or_create(const std::string& address) {
+  KILTER_ASSIGN(auto place, store::open_place(address));
+  auto opened = store::Store::open(std::move(place));
+  if (opened || opened.error().code != ErrorCode::kNotFound) return opened;
+  const auto entries = io::real_file_system().list(address);
+  if (entries && !entries->empty())
+    return fail(Error(ErrorCode::kInvalidArgument, "the folder holds something else than a store")
+                    .at_path(address)
+                    .advise("name a new folder"));
+  KILTER_ASSIGN(place, store::open_place(address));
+  return store::Store::create(std::move(place));
+}
+
+Json saved_json(const Item& item, const store::SaveOutcome& saved) {
+  Json out;
+  out["source"] = item.path;
+  out["commit"] = to_hex(saved.commit);
+  out["metadata"] = Json(saved.content.metadata);
+  out["files"] = saved.file_count;
+  out["bytes"] = saved.file_bytes;
+  out["tensors"] = saved.tensor_count;
+  out["new_bytes"] = saved.totals.new_plain_bytes;
+  out["stored_bytes"] = saved.totals.stored_bytes;
+  out["seconds"] = saved.seconds;
+  return out;
+}
+
+void print_saved(const Item& item, const store::SaveOutcome& saved, const Style& style) {
+  std::string step;
+  if (const auto found = saved.content.metadata.find("step"); found != saved.content.metadata.end())
+    step = fmt::format("step {}  ", found->dump());
+  const double rate = saved.seconds > 0 ? static_cast<double>(saved.file_bytes) / saved.seconds : 0;
+  std::printf("%s  %s%s  %s, %s new, %s stored  %s\n",
+              style.name(short_digest(saved.commit)).c_str(), step.c_str(),
+              escape_text(item.path).c_str(), format_bytes(saved.file_bytes).c_str(),
+              format_bytes(saved.totals.new_plain_bytes).c_str(),
+              format_bytes(saved.totals.stored_bytes).c_str(),
+              style.dim(format_rate(rate)).c_str());
+}
+
+class Saver {
+ public:
+  explicit Saver(const Invocation& invocation)
+      : invocation_(invocation),
+        arguments_(invocation.arguments),
+        files_(store::make_address_file_system(io::real_file_system())) {}
+
+  Status run() {
+    std::string target = arguments_.positionals.back();
+    const std::size_t at = target.rfind('@');
+    if (at != std::string::npos && at > 0) {
+      branch_ = target.substr(at + 1);
+      target.resize(at);
+    }
+    KILTER_ASSIGN(items_, collect_items(arguments_, *files_));
+    if (items_.size() > 1 && arguments_.has("tag"))
+      return fail(ErrorCode::kInvalidArgument, "--tag names one checkpoint, and these are several");
+    if (arguments_.has("dry-run")) return print_plan(target);
+    KILTER_ASSIGN(store_, open_or_create(target));
+    KILTER_TRY(find_parent());
+    for (const Item& item : items_) KILTER_TRY(save(item));
+    if (invocation_.terminal.json) print_json({{"store", target}, {"branch", branch_}, {"saved", saved_}});
+    return ok();
+  }
+
+ private:
+  Status find_parent() {
+    if (!arguments_.has("parent")) return ok();
+    KILTER_ASSIGN(const store::History history, store::History::load(*store_));
+    KILTER_ASSIGN(const std::size_t commit, history.resolve(arguments_.text("parent")));
+    if (history.tip(store::RefKind::kBranch, branch_))
+      return fail(Error(ErrorCode::kInvalidArgument,
+                        fmt::format("the branch {} exists already: its tip is the parent", branch_))
+                      .advise("--parent is for a branch that is new"));
+    parent_ = history.commits()[commit].digest;
+    return ok();
+  }
+
+  Status print_plan(const std::string& target) {
+    Json list = Json::array();
+    for (const Item& item : items_) {
+      if (!invocation_.terminal.json)
+        std::printf("would save %s  %s%s\n", escape_text(item.path).c_str(),
+                    format_bytes(item.bytes).c_str(),
+                    item.metadata.contains("step")
+                        ? fmt::format("  step {}", item.metadata["step"].dump()).c_str()
+                        : "");
+      list.push_back({{"source", item.path}, {"bytes", item.bytes}, {"metadata", Json(item.metadata)}});
+    }
+    if (invocation_.terminal.json)
+      print_json({{"store", target}, {"branch", branch_}, {"dry_run", true}, {"would_save", list}});
+    return ok();
+  }
+
+  Status save(const Item& item) {
+    store::SaveRequest request;
+    request.source = {files_.get(), item.path, arguments_.all("skip")};
+    request.branch = branch_;
+    request.tags = arguments_.all("tag");
+    request.parent = parent_;
+    request.author = arguments_.text("author");
+    request.message = arguments_.text("message");
+    KILTER_TRY(add_stated(arguments_, request.metadata));
+    request.max_memory_bytes = arguments_.bytes("max-memory", request.max_memory_bytes);
+    request.context = invocation_.context;
+    Progress* progress = request.context.progress;
+    if (progress != nullptr) progress->begin("save", item.bytes);
+    auto saved = store::save_tree(*store_, request);
+    if (progress != nullptr) progress->end();
+    if (!saved) return fail(std::move(saved).error());
+    if (invocation_.terminal.json) {
+      saved_.push_back(saved_json(item, *saved));
+    } else if (!invocation_.terminal.quiet) {
+      print_saved(item, *saved, Style(invocation_.terminal.colour_out));
+    }
+    return ok();
+  }
+
+  const Invocation& invocation_;
+  const Arguments& arguments_;
+  std::unique_ptr<io::FileSystem> files_;
+  std::string branch_ = "main";
+  std::vector<Item> items_;
+  std::shared_ptr<store::Store> store_;
+  std::optional<store::Digest> parent_;
+  Json saved_ = Json::array();
+};
+
+int run(const Invocation& invocation) {
+  const Status saved = Saver(invocation).run();
+  return saved ? 0 : report_error(saved.error(), invocation.terminal);
+}
+
+}  // namespace
+
+const CommandSpec kSaveCommand = {
+    .name = "save",
+    .summary = "Save a checkpoint, or a series of them, into a store",
+    .description =
+        "Puts a checkpoint into a store: its files with their exact bytes, its tensors cut, named by "
+        "their content and stored once whatever file holds them, and what the files state (step, "
+        "loss, learning rate, architecture, …) as metadata.\n"
+        "The store is made if it is missing. When the command ends well, the checkpoint is durable; "
+        "when it is interrupted, the store is as it was.",
+    .positionals = kPositionals,
+    .options = kOptions,
+    .examples =
+        "kilter save model.safetensors runs.kilter\n"
+        "kilter save --series 'run/checkpoint-*' runs.kilter   # in the order of their steps\n"
+        "kilter save ft/ runs.kilter@lr-sweep --parent v1 --meta lr=2e-5 -m 'lower rate'\n"
+        "kilter save best.pt runs.kilter --tag v1.0 --loss 1.93",
+    .exit_statuses =
+        "0    saved, durable\n"
+        "2    wrong usage\n"
+        "3    the store is malformed\n"
+        "4    not found\n"
+        "5    I/O error or no space; the store is as it was\n"
+        "130  interrupted; the store is as it was",
+    .run = run,
+};
+
+}  // namespace kilter::cli
