@@ -1,0 +1,45 @@
+// The inner loops of the entropy coder: interleaved rANS. Source: spec/store-forms.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace kilter::store {
+
+inline constexpr std::size_t kRansLanes = 32;
+/// A state is never below this between symbols.
+inline constexpr std::uint32_t kRansLow = 1U << 16;
+
+/// What coding a run of symbols needs. Symbol i of the run belongs to lane i % lanes.
+struct RansCoding {
+  const std::uint32_t* table = nullptr;  ///< entries of all contexts, see rans_table.h
+  /// One byte a symbol; null where there is one context.
+  const std::uint8_t* contexts = nullptr;
+  std::size_t lanes = kRansLanes;  ///< 1 to 32
+};
+
+/// Decodes `count` symbols, from words (16 bits each) at `next`. Returns where it stopped reading,
+/// or null if it would have passed `end`.
+const std::byte* rans_decode_reference(const RansCoding& coding, std::size_t count,
+                                       std::uint32_t* states, const std::byte* next,
+                                       const std::byte* end, std::uint8_t* symbols);
+
+/// The same for 32 lanes, in vectors where the machine has them. Stops after whole rounds of 32
+/// symbols as soon as fewer than kRansWindowBytes are left to read; returns the rounds done and
+/// moves `next`.
+inline constexpr std::size_t kRansWindowBytes = 64;
+std::size_t rans_decode_rounds(const RansCoding& coding, std::size_t rounds, std::uint32_t* states,
+                               const std::byte*& next, const std::byte* end, std::uint8_t* symbols);
+
+/// Encodes `count` symbols from the last to the first. Words go to `out` in that order, the
+/// reverse of what a decoder reads; `out` has room for count + 8. Returns the end of the words.
+std::uint16_t* rans_encode_reference(const RansCoding& coding, std::size_t count,
+                                     std::uint32_t* states, const std::uint8_t* symbols,
+                                     std::uint16_t* out);
+
+/// The same for 32 lanes and rounds of 32 symbols.
+std::uint16_t* rans_encode_rounds(const RansCoding& coding, std::size_t rounds,
+                                  std::uint32_t* states, const std::uint8_t* symbols,
+                                  std::uint16_t* out);
+
+}  // namespace kilter::store
