@@ -8,8 +8,8 @@
 
 namespace kilter::cli {
 
-/// One prefix ("* | ") for each of these commits, children before parents; `after` holds lines to be
-/// printed below it (where branches join).
+/// One prefix ("* | ") for each of these commits, children before parents; `after` holds lines to
+/// be printed below it (where branches join).
 struct GraphRow {
   std::string prefix;
   std::vector<std::string> after;

@@ -1,10 +1,10 @@
 #include "cli/plot.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-
-#include <fmt/format.h>
 
 namespace kilter::cli {
 namespace {
@@ -26,14 +26,14 @@ class Dots {
 
   void set(int x, int y) {
     // The bits of U+2800: left column 0 1 2 6, right column 3 4 5 7, from the top.
-    static constexpr std::uint8_t kBits[4][2] = {{0x01, 0x08}, {0x02, 0x10}, {0x04, 0x20}, {0x40, 0x80}};
+    static constexpr std::uint8_t kBits[4][2] = {
+        {0x01, 0x08}, {0x02, 0x10}, {0x04, 0x20}, {0x40, 0x80}};
     if (x < 0 || y < 0 || x >= width() || y >= height()) return;
     cells_[static_cast<std::size_t>(y / 4 * columns_ + x / 2)] |= kBits[y % 4][x % 2];
   }
   void line(int x0, int y0, int x1, int y1) {
     const int steps = std::max({std::abs(x1 - x0), std::abs(y1 - y0), 1});
-    for (int i = 0; i <= steps; ++i)
-      set(x0 + (x1 - x0) * i / steps, y0 + (y1 - y0) * i / steps);
+    for (int i = 0; i <= steps; ++i) set(x0 + (x1 - x0) * i / steps, y0 + (y1 - y0) * i / steps);
   }
   std::string row(int number) const {
     std::string text;

@@ -1,8 +1,8 @@
 #include "cli/store_support.h"
 
-#include <ctime>
-
 #include <fmt/format.h>
+
+#include <ctime>
 
 #include "base/try.h"
 

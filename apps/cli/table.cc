@@ -8,9 +8,10 @@ namespace kilter::cli {
 
 namespace {
 
-constexpr std::array<const CommandSpec*, 7> kCommands = {
-    &kInspectCommand,     &kScanCommand, &kVerifyCommand,  &kConvertCommand,
-    &kCompletionsCommand, &kHelpCommand, &kGenerateCommand};
+constexpr const CommandSpec* kCommands[] = {
+    &kInspectCommand, &kScanCommand,   &kVerifyCommand,      &kConvertCommand, &kSaveCommand,
+    &kLogCommand,     &kShowCommand,   &kRestoreCommand,     &kLsCommand,      &kCatCommand,
+    &kTagCommand,     &kBranchCommand, &kCompletionsCommand, &kHelpCommand,    &kGenerateCommand};
 
 constexpr std::array<OptionSpec, 4> kCommonOptions = {{
     {"--json", ValueKind::kFlag, "", "Print one JSON object on standard output, errors included"},
@@ -26,9 +27,10 @@ std::span<const CommandSpec* const> command_table() { return kCommands; }
 std::span<const OptionSpec> common_options() { return kCommonOptions; }
 
 const CommandSpec* find_command(std::string_view name) {
-  const auto found = std::find_if(kCommands.begin(), kCommands.end(),
-                                  [&](const CommandSpec* spec) { return spec->name == name; });
-  return found == kCommands.end() ? nullptr : *found;
+  const auto* const found =
+      std::find_if(std::begin(kCommands), std::end(kCommands),
+                   [&](const CommandSpec* spec) { return spec->name == name; });
+  return found == std::end(kCommands) ? nullptr : *found;
 }
 
 std::string Arguments::text(std::string_view name, std::string_view otherwise) const {

@@ -50,8 +50,10 @@ Result<std::vector<FossilList>> read_fossils(Place& place) {
     FossilList list;
     list.name = name;
     for (const Json& pack : fields.array("packs")) list.packs.push_back(fields.to_digest(pack));
-    for (const Json& session : fields.array("sessions"))
-      if (session.is_string()) list.sessions.push_back(session.get<std::string>());
+    const Json& sessions = fields.member("sessions");
+    if (sessions.is_array()) list.sessions.emplace();
+    for (const Json& session : sessions)
+      if (list.sessions && session.is_string()) list.sessions->push_back(session.get<std::string>());
     lists.push_back(std::move(list));
   }));
   return lists;
@@ -61,7 +63,7 @@ Status write_fossils(Place& place, FossilList& list) {
   std::ranges::sort(list.packs);
   SortedJson out;
   out["packs"] = hex_array(list.packs);
-  out["sessions"] = list.sessions;
+  out["sessions"] = list.sessions ? SortedJson(*list.sessions) : SortedJson();
   const std::string text = out.dump();
   list.name = "fossils/" + to_hex(blake3(as_bytes(text))) + ".json";
   return place.put(list.name, as_bytes(text));

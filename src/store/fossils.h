@@ -1,6 +1,7 @@
 // Packs a collector has condemned. Source: spec/store.md, "Collecting beside writers".
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -14,7 +15,9 @@ namespace kilter::store {
 struct FossilList {
   std::string name;                   ///< of the object; empty until it is written
   std::vector<Digest> packs;          ///< sorted
-  std::vector<std::string> sessions;  ///< writers that may have looked before the list was there
+  /// Writers that were alive once the list was there: they may have looked before. nullopt: the
+  /// collector died before it noted them.
+  std::optional<std::vector<std::string>> sessions;
 };
 
 Result<std::vector<FossilList>> read_fossils(Place& place);

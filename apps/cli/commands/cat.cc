@@ -88,10 +88,12 @@ const CommandSpec kCatCommand = {
     .description = "Every part is checked against its name before it is written.",
     .positionals = kPositionals,
     .options = kOptions,
-    .examples = "kilter cat runs.kilter@v1/config.json\n"
-                "kilter cat runs.kilter@best:loss --tensor lm_head.weight > lm_head.bin",
-    .exit_statuses = "0    done\n2    wrong usage\n3    the store is malformed or damaged\n"
-                     "4    no such store, commit, file or tensor\n5    I/O error\n130  interrupted",
+    .examples =
+        "kilter cat runs.kilter@v1/config.json\n"
+        "kilter cat runs.kilter@best:loss --tensor lm_head.weight > lm_head.bin",
+    .exit_statuses =
+        "0    done\n2    wrong usage\n3    the store is malformed or damaged\n"
+        "4    no such store, commit, file or tensor\n5    I/O error\n130  interrupted",
     .run = run,
 };
 

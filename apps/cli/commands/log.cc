@@ -1,7 +1,7 @@
 // kilter log STORE[@ref]: the history of a store.
-#include <cstdio>
-
 #include <fmt/format.h>
+
+#include <cstdio>
 
 #include "base/text.h"
 #include "base/try.h"
@@ -15,13 +15,16 @@ namespace kilter::cli {
 
 namespace {
 
-constexpr PositionalSpec kPositionals[] = {{"STORE", "A store, or STORE@REF for what leads to one commit"}};
+constexpr PositionalSpec kPositionals[] = {
+    {"STORE", "A store, or STORE@REF for what leads to one commit"}};
 constexpr OptionSpec kOptions[] = {
-    {"--where", ValueKind::kText, "CONDITION", "Only commits that satisfy it: 'loss<2 and step>1000'"},
+    {"--where", ValueKind::kText, "CONDITION",
+     "Only commits that satisfy it: 'loss<2 and step>1000'"},
     {"--plot", ValueKind::kText, "KEY", "Draw this number over the steps"},
     {"--graph", ValueKind::kFlag, "", "Show which commit continues which"},
     {"-c,--count", ValueKind::kCount, "N", "At most N commits, the newest"},
-    {"--keys", ValueKind::kText, "KEYS", "Show these keys, separated by commas (default: what there is)"},
+    {"--keys", ValueKind::kText, "KEYS",
+     "Show these keys, separated by commas (default: what there is)"},
 };
 
 /// Keys worth a column, in this order.
@@ -91,11 +94,13 @@ class Log {
     std::vector<std::pair<double, double>> points;
     Json list = Json::array();
     bool steps = true;
-    for (const std::size_t commit : shown_) steps = steps && summary(commit).number("step").has_value();
+    for (const std::size_t commit : shown_)
+      steps = steps && summary(commit).number("step").has_value();
     for (std::size_t i = shown_.size(); i-- > 0;) {
       const auto y = summary(shown_[i]).number(key);
       if (!y) continue;
-      const double x = steps ? *summary(shown_[i]).number("step") : static_cast<double>(points.size());
+      const double x =
+          steps ? *summary(shown_[i]).number("step") : static_cast<double>(points.size());
       points.emplace_back(x, *y);
       list.push_back({x, *y});
     }
@@ -109,9 +114,10 @@ class Log {
     options.y_name = key;
     const std::string curve = plot_curve(points, options);
     if (curve.empty())
-      return fail(Error(ErrorCode::kNotFound,
-                        fmt::format("fewer than two commits state a number \"{}\"", escape_text(key, 60)))
-                      .at_path(opened_.address.store));
+      return fail(
+          Error(ErrorCode::kNotFound,
+                fmt::format("fewer than two commits state a number \"{}\"", escape_text(key, 60)))
+              .at_path(opened_.address.store));
     std::fputs(curve.c_str(), stdout);
     return ok();
   }
@@ -174,7 +180,8 @@ const CommandSpec kLogCommand = {
     .name = "log",
     .summary = "Show the checkpoints of a store, with their numbers",
     .description =
-        "Lists commits, the newest first, with step and the usual numbers; --plot draws one of them "
+        "Lists commits, the newest first, with step and the usual numbers; --plot draws one of "
+        "them "
         "over the steps. Conditions compare metadata keys, author, message, time and digest with "
         "< <= > >= = != and ~ (a glob), joined by and, or, not and parentheses.",
     .positionals = kPositionals,

@@ -1,13 +1,14 @@
 // kilter ls ADDR: files and tensors of a commit.
+#include <fmt/format.h>
+
 #include <cstdio>
 
-#include <fmt/format.h>
+#include "kilter/dtype.h"
 
 #include "base/text.h"
 #include "base/try.h"
 #include "cli/command.h"
 #include "cli/store_support.h"
-#include "kilter/dtype.h"
 
 namespace kilter::cli {
 
@@ -30,7 +31,8 @@ Status list_refs_of(const Invocation& invocation, const OpenedStore& opened) {
       std::printf("%-7s %s  %s%s\n", tag ? "tag" : "branch",
                   style.name(short_digest(ref.commit)).c_str(), escape_text(ref.name).c_str(),
                   step.empty() ? "" : fmt::format("  step {}", step).c_str());
-    list.push_back({{"kind", tag ? "tag" : "branch"}, {"name", ref.name}, {"commit", to_hex(ref.commit)}});
+    list.push_back(
+        {{"kind", tag ? "tag" : "branch"}, {"name", ref.name}, {"commit", to_hex(ref.commit)}});
   }
   if (invocation.terminal.json) print_json({{"refs", list}});
   return ok();
@@ -103,11 +105,13 @@ const CommandSpec kLsCommand = {
     .description = "Without '@' the branches and tags of the store; with it the commit's files.",
     .positionals = kPositionals,
     .options = kOptions,
-    .examples = "kilter ls runs.kilter\n"
-                "kilter ls runs.kilter@step:1200\n"
-                "kilter ls runs.kilter@v1 --tensors '*.attn.*'",
-    .exit_statuses = "0    done\n2    wrong usage\n3    the store is malformed or damaged\n"
-                     "4    no such store, commit or file\n5    I/O error",
+    .examples =
+        "kilter ls runs.kilter\n"
+        "kilter ls runs.kilter@step:1200\n"
+        "kilter ls runs.kilter@v1 --tensors '*.attn.*'",
+    .exit_statuses =
+        "0    done\n2    wrong usage\n3    the store is malformed or damaged\n"
+        "4    no such store, commit or file\n5    I/O error",
     .run = run,
 };
 

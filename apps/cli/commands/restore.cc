@@ -3,11 +3,12 @@
 
 #include <cstdio>
 
+#include "kilter/convert.h"
+
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/convert_text.h"
 #include "cli/store_support.h"
-#include "kilter/convert.h"
 
 namespace kilter::cli {
 
@@ -18,8 +19,8 @@ constexpr PositionalSpec kPositionals[] = {
     {"DST", "A new folder or file"}};
 constexpr OptionSpec kOptions[] = {
     {"--only", ValueKind::kText, "GLOB", "Only these tensors, as one file of them", true},
-    {"--as", ValueKind::kChoice, "FORMAT", "Write the tensors in this format: safetensors, torch, npz",
-     false, "safetensors torch npz"},
+    {"--as", ValueKind::kChoice, "FORMAT",
+     "Write the tensors in this format: safetensors, torch, npz", false, "safetensors torch npz"},
     {"-f,--force", ValueKind::kFlag, "", "Replace DST if it exists"},
     {"--max-memory", ValueKind::kBytes, "SIZE", "Memory for buffers; default 512MiB"},
 };
@@ -67,9 +68,10 @@ int restore_files(const Invocation& invocation) {
   } else if (!invocation.terminal.quiet) {
     const double rate =
         restored->seconds > 0 ? static_cast<double>(restored->bytes) / restored->seconds : 0;
-    std::printf("%s: %s files, %s of commit %s, verified  %s\n", escape_text(request.target).c_str(),
-                format_count(restored->file_count).c_str(), format_bytes(restored->bytes).c_str(),
-                short_digest(request.from.digest).c_str(), format_rate(rate).c_str());
+    std::printf("%s: %s files, %s of commit %s, verified  %s\n",
+                escape_text(request.target).c_str(), format_count(restored->file_count).c_str(),
+                format_bytes(restored->bytes).c_str(), short_digest(request.from.digest).c_str(),
+                format_rate(rate).c_str());
   }
   return 0;
 }

@@ -1,10 +1,10 @@
 // kilter save SRC... STORE[@branch]: checkpoints into a store.
 #include "store/save.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdio>
-
-#include <fmt/format.h>
 
 #include "base/text.h"
 #include "base/try.h"
@@ -22,14 +22,16 @@ constexpr PositionalSpec kPositionals[] = {
     {"STORE", "The store, made if it is missing; STORE@BRANCH for another branch than main", true}};
 constexpr OptionSpec kOptions[] = {
     {"--series", ValueKind::kFlag, "",
-     "SRC is many: all paths before STORE, or one quoted pattern, saved in the order of their steps"},
+     "SRC is many: all paths before STORE, or one quoted pattern, saved in the order of their "
+     "steps"},
     {"--step", ValueKind::kText, "N", "State the step (default: what the files state)"},
     {"--loss", ValueKind::kText, "X", "State the loss"},
     {"--meta", ValueKind::kText, "KEY=VALUE", "State anything else; JSON or text", true},
     {"-m,--message", ValueKind::kText, "TEXT", "Say what this is"},
     {"--author", ValueKind::kText, "NAME", "Default: KILTER_AUTHOR, else user@host"},
     {"--tag", ValueKind::kText, "NAME", "Tag it as well", true},
-    {"--parent", ValueKind::kText, "ADDR", "Begin a new branch at this commit (\"main~3\", \"v1\")"},
+    {"--parent", ValueKind::kText, "ADDR",
+     "Begin a new branch at this commit (\"main~3\", \"v1\")"},
     {"--skip", ValueKind::kText, "GLOB", "Leave out files of this relative path", true},
     {"--max-memory", ValueKind::kBytes, "SIZE", "Memory for buffers; default 512MiB"},
     {"-n,--dry-run", ValueKind::kFlag, "", "Say what would be saved, write nothing"},
@@ -75,7 +77,8 @@ Result<std::vector<Item>> collect_items(const Arguments& arguments, io::FileSyst
     std::vector<std::string> all;
     for (const std::string& path : paths)
       for (std::string& found : expand(path)) all.push_back(std::move(found));
-    if (all.empty()) return fail(Error(ErrorCode::kNotFound, "no file or folder of this name").at_path(paths[0]));
+    if (all.empty())
+      return fail(Error(ErrorCode::kNotFound, "no file or folder of this name").at_path(paths[0]));
     paths = std::move(all);
   }
   std::vector<Item> items;
@@ -144,12 +147,11 @@ void print_saved(const Item& item, const store::SaveOutcome& saved, const Style&
   if (const auto found = saved.content.metadata.find("step"); found != saved.content.metadata.end())
     step = fmt::format("step {}  ", found->dump());
   const double rate = saved.seconds > 0 ? static_cast<double>(saved.file_bytes) / saved.seconds : 0;
-  std::printf("%s  %s%s  %s, %s new, %s stored  %s\n",
-              style.name(short_digest(saved.commit)).c_str(), step.c_str(),
-              escape_text(item.path).c_str(), format_bytes(saved.file_bytes).c_str(),
-              format_bytes(saved.totals.new_plain_bytes).c_str(),
-              format_bytes(saved.totals.stored_bytes).c_str(),
-              style.dim(format_rate(rate)).c_str());
+  std::printf(
+      "%s  %s%s  %s, %s new, %s stored  %s\n", style.name(short_digest(saved.commit)).c_str(),
+      step.c_str(), escape_text(item.path).c_str(), format_bytes(saved.file_bytes).c_str(),
+      format_bytes(saved.totals.new_plain_bytes).c_str(),
+      format_bytes(saved.totals.stored_bytes).c_str(), style.dim(format_rate(rate)).c_str());
 }
 
 class Saver {
@@ -173,7 +175,8 @@ class Saver {
     KILTER_ASSIGN(store_, open_or_create(target));
     KILTER_TRY(find_parent());
     for (const Item& item : items_) KILTER_TRY(save(item));
-    if (invocation_.terminal.json) print_json({{"store", target}, {"branch", branch_}, {"saved", saved_}});
+    if (invocation_.terminal.json)
+      print_json({{"store", target}, {"branch", branch_}, {"saved", saved_}});
     return ok();
   }
 
@@ -199,7 +202,8 @@ class Saver {
                     item.metadata.contains("step")
                         ? fmt::format("  step {}", item.metadata["step"].dump()).c_str()
                         : "");
-      list.push_back({{"source", item.path}, {"bytes", item.bytes}, {"metadata", Json(item.metadata)}});
+      list.push_back(
+          {{"source", item.path}, {"bytes", item.bytes}, {"metadata", Json(item.metadata)}});
     }
     if (invocation_.terminal.json)
       print_json({{"store", target}, {"branch", branch_}, {"dry_run", true}, {"would_save", list}});
@@ -251,10 +255,12 @@ const CommandSpec kSaveCommand = {
     .name = "save",
     .summary = "Save a checkpoint, or a series of them, into a store",
     .description =
-        "Puts a checkpoint into a store: its files with their exact bytes, its tensors cut, named by "
+        "Puts a checkpoint into a store: its files with their exact bytes, its tensors cut, named "
+        "by "
         "their content and stored once whatever file holds them, and what the files state (step, "
         "loss, learning rate, architecture, …) as metadata.\n"
-        "The store is made if it is missing. When the command ends well, the checkpoint is durable; "
+        "The store is made if it is missing. When the command ends well, the checkpoint is "
+        "durable; "
         "when it is interrupted, the store is as it was.",
     .positionals = kPositionals,
     .options = kOptions,

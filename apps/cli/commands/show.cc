@@ -1,7 +1,7 @@
 // kilter show ADDR: one commit, whole.
-#include <cstdio>
-
 #include <fmt/format.h>
+
+#include <cstdio>
 
 #include "base/text.h"
 #include "base/try.h"
@@ -13,7 +13,6 @@ namespace kilter::cli {
 namespace {
 
 constexpr PositionalSpec kPositionals[] = {{"ADDR", "A commit: STORE@REF"}};
-constexpr OptionSpec kOptions[] = {};
 
 Status show(const Invocation& invocation) {
   KILTER_ASSIGN(const OpenedStore opened, open_with_history(invocation.arguments.positionals[0]));
@@ -49,12 +48,15 @@ Status show(const Invocation& invocation) {
   if (!commit.message.empty()) std::printf("message  %s\n", escape_text(commit.message).c_str());
   if (tree != nullptr)
     std::printf("holds    %s in %s files, %s tensors%s\n", format_bytes(tree->file_bytes()).c_str(),
-                format_count(tree->files.size()).c_str(), format_count(tree->tensors.size()).c_str(),
+                format_count(tree->files.size()).c_str(),
+                format_count(tree->tensors.size()).c_str(),
                 tree->format.empty() ? "" : fmt::format(", {}", tree->format).c_str());
-  if (tree == nullptr) std::printf("holds    %s\n", style.dim("nothing: its data was given up").c_str());
+  if (tree == nullptr)
+    std::printf("holds    %s\n", style.dim("nothing: its data was given up").c_str());
   for (const auto& [key, value] : commit.metadata.items())
-    std::printf("  %-20s %s\n", escape_text(key, 60).c_str(),
-                escape_text(value.is_string() ? value.get<std::string>() : value.dump(), 300).c_str());
+    std::printf(
+        "  %-20s %s\n", escape_text(key, 60).c_str(),
+        escape_text(value.is_string() ? value.get<std::string>() : value.dump(), 300).c_str());
   for (const auto& entry : commit.lineage)
     std::printf("  %-20s %s\n", "derived", escape_text(entry.dump(), 300).c_str());
   return ok();
@@ -72,11 +74,13 @@ const CommandSpec kShowCommand = {
     .summary = "Show one commit of a store: metadata, lineage, size",
     .description = "Prints everything a commit states about its checkpoint.",
     .positionals = kPositionals,
-    .options = kOptions,
-    .examples = "kilter show runs.kilter@best:loss\n"
-                "kilter show runs.kilter@v1 --json",
-    .exit_statuses = "0    done\n2    wrong usage\n3    the store is malformed or damaged\n"
-                     "4    no such store or commit\n5    I/O error",
+    .options = {},
+    .examples =
+        "kilter show runs.kilter@best:loss\n"
+        "kilter show runs.kilter@v1 --json",
+    .exit_statuses =
+        "0    done\n2    wrong usage\n3    the store is malformed or damaged\n"
+        "4    no such store or commit\n5    I/O error",
     .run = run,
 };
 

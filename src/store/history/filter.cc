@@ -1,9 +1,9 @@
 #include "store/history/filter.h"
 
+#include <fmt/format.h>
+
 #include <cctype>
 #include <charconv>
-
-#include <fmt/format.h>
 
 #include "base/text.h"
 #include "base/try.h"
@@ -46,10 +46,14 @@ struct Filter::Node {
 
   bool matches(const CommitSummary& commit) const {
     switch (joint) {
-      case Joint::kAnd: return left->matches(commit) && right->matches(commit);
-      case Joint::kOr: return left->matches(commit) || right->matches(commit);
-      case Joint::kNot: return !left->matches(commit);
-      default: return compare(commit);
+      case Joint::kAnd:
+        return left->matches(commit) && right->matches(commit);
+      case Joint::kOr:
+        return left->matches(commit) || right->matches(commit);
+      case Joint::kNot:
+        return !left->matches(commit);
+      default:
+        return compare(commit);
     }
   }
 

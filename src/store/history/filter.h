@@ -8,9 +8,9 @@
 
 namespace kilter::store {
 
-/// A parsed condition. Comparisons KEY OP VALUE with < <= > >= = != and ~ (glob), joined by and, or,
-/// not and parentheses. Keys are those of the metadata, and author, message, time, digest. A commit
-/// without the key satisfies no comparison with it.
+/// A parsed condition. Comparisons KEY OP VALUE with < <= > >= = != and ~ (glob), joined by and,
+/// or, not and parentheses. Keys are those of the metadata, and author, message, time, digest. A
+/// commit without the key satisfies no comparison with it.
 class Filter {
  public:
   /// Errors: kInvalidArgument with the place.

@@ -160,7 +160,7 @@ Result<std::size_t> History::resolve_search(std::string_view selector,
   if (selector.starts_with("step:")) {
     double step = 0;
     const auto parsed = std::from_chars(what.data(), what.data() + what.size(), step);
-    if (parsed.ec != std::errc())
+    if (parsed.ec != std::errc() || parsed.ptr != what.data() + what.size())
       return fail(ErrorCode::kInvalidArgument, "step: needs a number, as in @step:1200");
     // `among` is newest first: of two runs through the same step the later one counts.
     for (const std::size_t i : among)

@@ -57,24 +57,44 @@ unsigned size_class(const IndexFile& file) {
   return result;
 }
 
-Status take_file(const IndexFile& file, IndexContent& content,
-                 std::map<Digest, std::uint32_t>& packs, std::set<Digest>& commits) {
-  for (std::size_t i = 0; i < file.pack_count(); ++i) {
-    const IndexedPack pack = file.pack(i);
-    if (packs.emplace(pack.digest, content.packs.size()).second) content.packs.push_back(pack);
+class IndexGatherer {
+ public:
+  IndexGatherer(const std::set<Digest>& except, IndexContent& content)
+      : except_(except), content_(content) {}
+
+  Status take(const IndexFile& file) {
+    for (std::size_t i = 0; i < file.pack_count(); ++i) take_pack(file.pack(i));
+    for (std::size_t i = 0; i < file.chunk_count(); ++i) {
+      KILTER_ASSIGN(const ChunkPlace chunk, file.chunk(i));
+      if (except_.contains(chunk.pack)) continue;
+      if (chunk.record.kind == ChunkKind::kCommit) kept_commits_.insert(chunk.record.digest);
+      content_.chunks.push_back({chunk.record, packs_.at(chunk.pack)});
+    }
+    content_.superseded.push_back(file.name());
+    return ok();
   }
-  for (std::size_t i = 0; i < file.chunk_count(); ++i) {
-    KILTER_ASSIGN(const ChunkPlace chunk, file.chunk(i));
-    content.chunks.push_back({chunk.record, packs.at(chunk.pack)});
+
+  /// Once all files' chunks are known.
+  Status take_commits(const IndexFile& file) {
+    for (std::size_t i = 0; i < file.commit_count(); ++i) {
+      KILTER_ASSIGN(const IndexedCommit commit, file.commit(i));
+      if (kept_commits_.contains(commit.digest) && taken_commits_.insert(commit.digest).second)
+        content_.commits.push_back({commit.digest, commit.time_unix_ns, std::string(commit.text)});
+    }
+    return ok();
   }
-  for (std::size_t i = 0; i < file.commit_count(); ++i) {
-    KILTER_ASSIGN(const IndexedCommit commit, file.commit(i));
-    if (commits.insert(commit.digest).second)
-      content.commits.push_back({commit.digest, commit.time_unix_ns, std::string(commit.text)});
+
+ private:
+  void take_pack(const IndexedPack& pack) {
+    if (except_.contains(pack.digest)) return;
+    if (packs_.emplace(pack.digest, content_.packs.size()).second) content_.packs.push_back(pack);
   }
-  content.superseded.push_back(file.name());
-  return ok();
-}
+
+  const std::set<Digest>& except_;
+  IndexContent& content_;
+  std::map<Digest, std::uint32_t> packs_;
+  std::set<Digest> kept_commits_, taken_commits_;
+};
 
 void drop_repeated_chunks(IndexContent& content) {
   const auto key = [](const IndexContent::Chunk& chunk) {
@@ -87,10 +107,7 @@ void drop_repeated_chunks(IndexContent& content) {
 
 Status merge_files(Place& place, const Index::Files& files) {
   IndexContent content;
-  std::map<Digest, std::uint32_t> packs;
-  std::set<Digest> commits;
-  for (const auto& file : files) KILTER_TRY(take_file(*file, content, packs, commits));
-  drop_repeated_chunks(content);
+  KILTER_TRY(gather_index(files, {}, content));
   KILTER_TRY(put_index(place, content));
   for (const auto& file : files) KILTER_TRY(place.remove(index_name(file->name())));
   return ok();
@@ -176,6 +193,15 @@ Result<Index> load_index(Place& place, const Index& before) {
                       .at_path(place.address())
                       .advise("try again"));
   }
+}
+
+Status gather_index(const Index::Files& files, const std::set<Digest>& except,
+                    IndexContent& content) {
+  IndexGatherer gatherer(except, content);
+  for (const auto& file : files) KILTER_TRY(gatherer.take(*file));
+  for (const auto& file : files) KILTER_TRY(gatherer.take_commits(*file));
+  drop_repeated_chunks(content);
+  return ok();
 }
 
 Result<Digest> put_index(Place& place, IndexContent& content) {

@@ -39,6 +39,11 @@ class Index {
 /// others supersede are left out.
 Result<Index> load_index(Place& place, const Index& before);
 
+/// Puts what these files hold into `content`, which supersedes them; without the packs in `except`,
+/// and without commits that lay only there.
+Status gather_index(const Index::Files& files, const std::set<Digest>& except,
+                    IndexContent& content);
+
 /// Writes `content` as one more index file, durable. Returns its name.
 Result<Digest> put_index(Place& place, IndexContent& content);
 

@@ -35,7 +35,8 @@ class TreeFileSystem : public io::FileSystem {
     if (relative)
       if (const auto file = find(*relative))
         return std::make_unique<TreeReadFile>(reader_, *file, path);
-    if (stat(path, true)) return fail(Error(ErrorCode::kInvalidArgument, "is a folder").at_path(path));
+    if (stat(path, true))
+      return fail(Error(ErrorCode::kInvalidArgument, "is a folder").at_path(path));
     return not_found(path);
   }
   Result<io::FileStat> stat(const std::string& path, bool) override {

@@ -12,7 +12,7 @@ struct ChunkWriter::Ready {
   bool fresh = false;
   ChunkRecord record;
   std::vector<std::byte> payload;
-  std::uint64_t bytes = 0;
+  std::uint64_t held_bytes = 0;  // of the budget
 };
 
 ChunkWriter::ChunkWriter(Store& store, ChunkWriterOptions options)
@@ -23,20 +23,40 @@ ChunkWriter::ChunkWriter(Store& store, ChunkWriterOptions options)
 
 ChunkWriter::~ChunkWriter() { pool_.reset(); }
 
+/// Waits for room; the number of the chunk.
+Result<std::uint64_t> ChunkWriter::reserve(std::uint64_t bytes) {
+  std::unique_lock guard(mutex_);
+  // One always fits.
+  changed_.wait(guard, [&] {
+    return !error_ || in_flight_bytes_ == 0 || in_flight_bytes_ + bytes <= options_.memory_bytes;
+  });
+  if (!error_) return fail(error_.error());
+  in_flight_bytes_ += bytes;
+  return next_number_++;
+}
+
 Status ChunkWriter::add(ChunkJob job) {
-  std::uint64_t number = 0;
-  {
-    std::unique_lock guard(mutex_);
-    // Twice its size: the plain bytes and what they are encoded to. One always fits.
-    changed_.wait(guard, [&] {
-      return !error_ || in_flight_bytes_ == 0 ||
-             in_flight_bytes_ + 2 * job.bytes <= options_.memory_bytes;
+  // Twice its size: the plain bytes and what they are encoded to.
+  const std::uint64_t bytes = 2 * job.bytes;
+  KILTER_ASSIGN(const std::uint64_t number, reserve(bytes));
+  pool_->submit([this, number, bytes, job = std::move(job)]() mutable {
+    run(number, bytes, [&](Ready& ready) { return make(job, ready); });
+  });
+  return ok();
+}
+
+Status ChunkWriter::add_made(std::function<Result<MadeChunk>()> make, std::uint64_t bytes) {
+  KILTER_ASSIGN(const std::uint64_t number, reserve(bytes));
+  pool_->submit([this, number, bytes, make = std::move(make)] {
+    run(number, bytes, [&](Ready& ready) -> Status {
+      KILTER_ASSIGN(MadeChunk made, make());
+      ready.fresh = true;
+      ready.record = made.record;
+      ready.payload = std::move(made.payload);
+      ready.record.crc32 = payload_crc32(ready.payload);
+      return ok();
     });
-    if (!error_) return error_;
-    in_flight_bytes_ += 2 * job.bytes;
-    number = next_number_++;
-  }
-  pool_->submit([this, number, job = std::move(job)]() mutable { run(number, job); });
+  });
   return ok();
 }
 
@@ -52,23 +72,25 @@ Status ChunkWriter::add(std::vector<std::byte> bytes, ChunkKind kind, Digest* di
   return add(std::move(job));
 }
 
-void ChunkWriter::run(std::uint64_t number, ChunkJob& job) {
+void ChunkWriter::run(std::uint64_t number, std::uint64_t bytes,
+                      const std::function<Status(Ready&)>& work) {
   Ready ready;
-  ready.bytes = job.bytes;
-  Status made = make(job, ready);
+  bool go_on = true;
+  {
+    const std::lock_guard guard(mutex_);
+    go_on = error_.has_value();
+  }
+  Status made = go_on ? work(ready) : ok();
   if (!made) {
     const std::lock_guard guard(mutex_);
     if (error_) error_ = std::move(made);
     ready.fresh = false;
   }
+  ready.held_bytes = bytes;
   hand_over(number, std::move(ready));
 }
 
 Status ChunkWriter::make(ChunkJob& job, Ready& ready) {
-  {
-    const std::lock_guard guard(mutex_);
-    if (!error_) return ok();
-  }
   std::vector<std::byte> plain(static_cast<std::size_t>(job.bytes));
   KILTER_TRY(job.read(plain));
   ChunkRecord& record = ready.record;
@@ -111,13 +133,13 @@ void ChunkWriter::hand_over(std::uint64_t number, Ready ready) {
       if (!written && error_) error_ = std::move(written);
     }
     ++totals_.chunk_count;
-    totals_.plain_bytes += next.bytes;
+    totals_.plain_bytes += next.record.bytes;
     if (next.fresh) {
       ++totals_.new_chunk_count;
-      totals_.new_plain_bytes += next.bytes;
+      totals_.new_plain_bytes += next.record.bytes;
       totals_.stored_bytes += next.payload.size();
     }
-    in_flight_bytes_ -= 2 * next.bytes;
+    in_flight_bytes_ -= next.held_bytes;
     changed_.notify_all();
   }
   writing_ = false;

@@ -43,6 +43,12 @@ struct ChunkJob {
   Digest* digest = nullptr;
 };
 
+/// A chunk as it shall lie in a pack: all of the record but its place there.
+struct MadeChunk {
+  ChunkRecord record;
+  std::vector<std::byte> payload;
+};
+
 /// For one thread; its workers are its own. After an error every later call returns it.
 class ChunkWriter {
  public:
@@ -53,15 +59,21 @@ class ChunkWriter {
   Status add(ChunkJob job);
   /// The same for bytes that are in memory; they are copied.
   Status add(std::vector<std::byte> bytes, ChunkKind kind, Digest* digest);
+  /// A chunk that `make` encodes on a worker; it is written even if the store has it in another
+  /// form. `bytes`: what making it needs in memory.
+  Status add_made(std::function<Result<MadeChunk>()> make, std::uint64_t bytes);
   /// All that was added has its digest afterwards.
   Status wait();
+  /// What is in packs that are closed, for the index. Only between wait() and the next add().
+  IndexContent take_closed() { return std::exchange(content_, {}); }
   /// Ends packs, makes them durable; returns what the index must say. Call it once.
   Result<IndexContent> finish();
   const ChunkWriterTotals& totals() const { return totals_; }
 
  private:
   struct Ready;
-  void run(std::uint64_t number, ChunkJob& job);
+  Result<std::uint64_t> reserve(std::uint64_t bytes);
+  void run(std::uint64_t number, std::uint64_t bytes, const std::function<Status(Ready&)>& work);
   Status make(ChunkJob& job, Ready& ready);
   Result<bool> claim(const Digest& digest);
   void hand_over(std::uint64_t number, Ready ready);

@@ -1,0 +1,54 @@
+#include "store/keep/reach.h"
+
+#include "base/try.h"
+
+namespace kilter::store {
+namespace {
+
+/// A chunk with everything its forms lean on, in whichever pack they lie.
+Status mark_chunk(const Index& index, const Digest& digest, DigestSet& chunks) {
+  std::vector<Digest> open{digest};
+  while (!open.empty()) {
+    const Digest next = open.back();
+    open.pop_back();
+    if (!chunks.insert(next).second) continue;
+    KILTER_ASSIGN(const auto places, index.find_all(next));
+    for (const ChunkPlace& place : places)
+      if (place.record.has_base()) open.push_back(place.record.base);
+  }
+  return ok();
+}
+
+}  // namespace
+
+Status mark_tree(Store& store, const Digest& tree_digest, DigestSet& chunks) {
+  KILTER_ASSIGN(const auto tree, store.read_tree(tree_digest));
+  const auto index = store.index();
+  KILTER_TRY(mark_chunk(*index, tree_digest, chunks));
+  for (const SkeletonPart& part : tree->skeleton)
+    KILTER_TRY(mark_chunk(*index, part.digest, chunks));
+  for (const TreeTensor& tensor : tree->tensors)
+    for (const Digest& digest : tensor.chunks) KILTER_TRY(mark_chunk(*index, digest, chunks));
+  return ok();
+}
+
+Result<Reach> mark_reachable(Store& store, const History& history, const RunContext& context) {
+  Reach reach;
+  const auto index = store.index();
+  for (const std::size_t number : history.ancestry(std::nullopt)) {
+    KILTER_TRY(context.check());
+    const CommitSummary& commit = history.commits()[number];
+    KILTER_TRY(mark_chunk(*index, commit.digest, reach.chunks));
+    if (commit.retired) continue;
+    auto marked = mark_tree(store, commit.tree, reach.chunks);
+    if (!marked) {
+      if (marked.error().code == ErrorCode::kIo) return fail(std::move(marked).error());
+      // What cannot be read is kept, as far as it is known.
+      reach.chunks.insert(commit.tree);
+      reach.faults.push_back(std::move(marked).error());
+    }
+  }
+  return reach;
+}
+
+}  // namespace kilter::store
