@@ -38,27 +38,6 @@ Result<PackUses> use_of_packs(const Index& index, const DigestSet& reachable,
   return uses;
 }
 
-/// The index without these packs: one file in place of all that name them.
-Status drop_from_index(Store& store, const std::set<Digest>& packs) {
-  Place& place = store.place();
-  KILTER_ASSIGN(const auto held, place.lock("index", true));
-  KILTER_TRY(store.refresh());
-  const auto index = store.index();
-  Index::Files touched;
-  for (const auto& file : index->files())
-    for (std::size_t i = 0; i < file->pack_count(); ++i)
-      if (packs.contains(file->pack(i).digest)) {
-        touched.push_back(file);
-        break;
-      }
-  if (touched.empty()) return ok();
-  IndexContent content;
-  KILTER_TRY(gather_index(touched, packs, content));
-  KILTER_TRY(put_index(place, content));
-  for (const auto& file : touched) KILTER_TRY(place.remove(index_name(file->name())));
-  return store.refresh();
-}
-
 bool still_waited_for(const FossilList& list, const std::vector<std::string>& alive) {
   if (!list.sessions) return !alive.empty();
   return std::ranges::any_of(*list.sessions, [&](const std::string& session) {
@@ -151,7 +130,7 @@ class Collector {
         ++outcome_.removed_packs;
         outcome_.removed_bytes += use.bytes;
       }
-    KILTER_TRY(drop_from_index(store_, leaving));
+    KILTER_TRY(drop_packs_from_index(store_, leaving));
     for (const Digest& pack : leaving) KILTER_TRY(store_.place().remove(pack_name(pack)));
     return store_.place().remove(list.name);
   }
@@ -180,6 +159,27 @@ Result<std::unique_ptr<PlaceLock>> lock_keeping(Store& store) {
   return fail(Error(ErrorCode::kAlreadyExists, "another collect, compact or repair is running")
                   .at_path(store.address())
                   .advise("wait for it, then try again"));
+}
+
+// One file in place of all that name them.
+Status drop_packs_from_index(Store& store, const std::set<Digest>& packs) {
+  Place& place = store.place();
+  KILTER_ASSIGN(const auto held, place.lock("index", true));
+  KILTER_TRY(store.refresh());
+  const auto index = store.index();
+  Index::Files touched;
+  for (const auto& file : index->files())
+    for (std::size_t i = 0; i < file->pack_count(); ++i)
+      if (packs.contains(file->pack(i).digest)) {
+        touched.push_back(file);
+        break;
+      }
+  if (touched.empty()) return ok();
+  IndexContent content;
+  KILTER_TRY(gather_index(touched, packs, content));
+  KILTER_TRY(put_index(place, content));
+  for (const auto& file : touched) KILTER_TRY(place.remove(index_name(file->name())));
+  return store.refresh();
 }
 
 Result<CollectOutcome> collect(Store& store, const CollectRequest& request) {

@@ -1,6 +1,7 @@
 // Removes what nobody needs, beside writers. Source: spec/store.md, "Collecting beside writers".
 #pragma once
 
+#include <set>
 #include <vector>
 
 #include "kilter/progress.h"
@@ -33,6 +34,9 @@ Result<CollectOutcome> collect(Store& store, const CollectRequest& request);
 /// The caller holds the collector's lock.
 Status condemn_packs(Store& store, const std::vector<Digest>& packs, CollectOutcome& outcome,
                      const RunContext& context);
+
+/// Writes the index anew without these packs.
+Status drop_packs_from_index(Store& store, const std::set<Digest>& packs);
 
 /// The lock that collectors and compactors share.
 Result<std::unique_ptr<PlaceLock>> lock_keeping(Store& store);
