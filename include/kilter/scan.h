@@ -9,6 +9,10 @@
 
 namespace kilter {
 
+namespace io {
+class FileSystem;
+}
+
 enum class Verdict : std::uint8_t { kSafe, kUnknown, kMalformed, kSuspicious, kDangerous };
 std::string_view verdict_name(Verdict verdict);
 
@@ -24,6 +28,7 @@ struct ScanReport {
 };
 struct ScanOptions {
   unsigned thread_count = 0;
+  io::FileSystem* files = nullptr;  ///< nullptr: the real one
   RunContext context;
 };
 

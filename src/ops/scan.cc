@@ -142,7 +142,7 @@ std::string_view verdict_name(Verdict verdict) {
 }
 
 Result<ScanReport> scan(const std::vector<std::string>& paths, const ScanOptions& options) {
-  io::FileSystem& files = io::real_file_system();
+  io::FileSystem& files = options.files != nullptr ? *options.files : io::real_file_system();
   ScanReport report;
   std::vector<std::string> found;
   for (const std::string& path : paths) {

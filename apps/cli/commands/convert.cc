@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/convert_text.h"
+#include "store/address.h"
 
 namespace kilter::cli {
 
@@ -61,7 +62,9 @@ Status read_options(const Invocation& invocation, ConvertOptions* options) {
 
 int run(const Invocation& invocation) {
   const auto& paths = invocation.arguments.positionals;
+  const auto files = store::make_address_file_system(io::real_file_system());
   ConvertOptions options;
+  options.open.files = files.get();
   if (const Status read = read_options(invocation, &options); !read)
     return report_error(read.error(), invocation.terminal);
   const auto report = convert(paths.at(0), paths.at(1), options);

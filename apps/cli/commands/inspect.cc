@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/inspect_text.h"
+#include "store/address.h"
 
 namespace kilter::cli {
 
@@ -21,7 +22,9 @@ constexpr OptionSpec kOptions[] = {
 
 int run(const Invocation& invocation) {
   const Arguments& arguments = invocation.arguments;
+  const auto files = store::make_address_file_system(io::real_file_system());
   InspectOptions options;
+  options.open.files = files.get();
   options.hashes = arguments.has("hash");
   options.tensor_hashes = options.hashes && arguments.has("tensors");
   options.context = invocation.context;

@@ -8,6 +8,7 @@
 #include "cli/findings.h"
 #include "cli/style.h"
 #include "cli/wrap.h"
+#include "store/address.h"
 
 namespace kilter::cli {
 
@@ -69,7 +70,9 @@ int exit_status(Verdict verdict) {
 }
 
 int run(const Invocation& invocation) {
+  const auto files = store::make_address_file_system(io::real_file_system());
   ScanOptions options;
+  options.files = files.get();
   options.context = invocation.context;
   options.thread_count = invocation.arguments.count("threads", 0);
   const auto report = scan(invocation.arguments.positionals, options);

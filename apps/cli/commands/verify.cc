@@ -8,6 +8,7 @@
 #include "cli/convert_text.h"
 #include "cli/findings.h"
 #include "cli/style.h"
+#include "store/address.h"
 
 namespace kilter::cli {
 
@@ -52,7 +53,9 @@ void print_text(const VerifyReport& report, const Invocation& invocation) {
 }
 
 int run(const Invocation& invocation) {
+  const auto files = store::make_address_file_system(io::real_file_system());
   VerifyOptions options;
+  options.rescue.open.files = files.get();
   options.numbers = invocation.arguments.has("numbers");
   options.rescue_path = invocation.arguments.text("rescue");
   options.rescue.to = invocation.arguments.text("to");

@@ -1,0 +1,141 @@
+// kilter diff ADDR ADDR: what changed between two commits.
+#include "store/history/diff.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "base/text.h"
+#include "base/try.h"
+#include "cli/command.h"
+#include "cli/store_support.h"
+
+namespace kilter::cli {
+
+namespace {
+
+constexpr PositionalSpec kPositionals[] = {{"A", "A commit: STORE@REF"}, {"B", "Another one"}};
+constexpr OptionSpec kOptions[] = {
+    {"--all", ValueKind::kFlag, "", "List what is the same as well"},
+};
+
+const char* change_name(store::Change change) {
+  switch (change) {
+    case store::Change::kChanged:
+      return "changed";
+    case store::Change::kAdded:
+      return "added";
+    case store::Change::kRemoved:
+      return "removed";
+    default:
+      return "same";
+  }
+}
+
+Json diff_json(const store::CommitDiff& diff, bool all) {
+  Json files = Json::array(), tensors = Json::array(), metadata = Json::array();
+  for (const store::FileChange& file : diff.files)
+    if (all || file.change != store::Change::kSame)
+      files.push_back({{"path", file.path},
+                       {"change", change_name(file.change)},
+                       {"bytes_before", file.bytes_before},
+                       {"bytes_after", file.bytes_after}});
+  for (const store::TensorChange& tensor : diff.tensors)
+    if (all || tensor.change != store::Change::kSame)
+      tensors.push_back({{"name", tensor.name},
+                         {"file", tensor.file},
+                         {"change", change_name(tensor.change)},
+                         {"bytes", tensor.bytes},
+                         {"changed_bytes", tensor.changed_bytes},
+                         {"shape_changed", tensor.shape_changed}});
+  for (const store::MetadataChange& change : diff.metadata)
+    metadata.push_back({{"key", change.key}, {"before", change.before}, {"after", change.after}});
+  return {{"same", diff.same()},
+          {"files", files},
+          {"tensors", tensors},
+          {"metadata", metadata},
+          {"new_bytes", diff.new_plain_bytes},
+          {"new_stored_bytes", diff.new_stored_bytes}};
+}
+
+std::string mark(store::Change change, const Style& style) {
+  switch (change) {
+    case store::Change::kChanged:
+      return style.warn("~");
+    case store::Change::kAdded:
+      return style.good("+");
+    case store::Change::kRemoved:
+      return style.bad("-");
+    default:
+      return " ";
+  }
+}
+
+void print_diff(const Invocation& invocation, const store::CommitDiff& diff) {
+  const Style style(invocation.terminal.colour_out);
+  const bool all = invocation.arguments.has("all");
+  std::size_t same_tensors = 0;
+  for (const store::MetadataChange& change : diff.metadata)
+    std::printf("%s %s: %s -> %s\n", style.warn("~").c_str(), escape_text(change.key).c_str(),
+                escape_text(change.before.empty() ? "(none)" : change.before, 100).c_str(),
+                escape_text(change.after.empty() ? "(none)" : change.after, 100).c_str());
+  for (const store::FileChange& file : diff.files)
+    if (all || file.change != store::Change::kSame)
+      std::printf("%s file %s  %s -> %s\n", mark(file.change, style).c_str(),
+                  escape_text(file.path).c_str(), format_bytes(file.bytes_before).c_str(),
+                  format_bytes(file.bytes_after).c_str());
+  for (const store::TensorChange& tensor : diff.tensors) {
+    if (tensor.change == store::Change::kSame) ++same_tensors;
+    if (!all && tensor.change == store::Change::kSame) continue;
+    std::printf("%s %s  %s, %s new%s\n", mark(tensor.change, style).c_str(),
+                escape_text(tensor.name).c_str(), format_bytes(tensor.bytes).c_str(),
+                format_bytes(tensor.changed_bytes).c_str(),
+                tensor.shape_changed ? ", shape or dtype changed" : "");
+  }
+  std::printf("%s of %s tensors are the same; %s new, stored in %s\n",
+              format_count(same_tensors).c_str(), format_count(diff.tensors.size()).c_str(),
+              format_bytes(diff.new_plain_bytes).c_str(),
+              format_bytes(diff.new_stored_bytes).c_str());
+}
+
+Result<store::FoundCommit> find_one(const std::string& address) {
+  KILTER_ASSIGN(const auto parsed, require_store(address));
+  return store::find_commit(parsed);
+}
+
+int run(const Invocation& invocation) {
+  const auto a = find_one(invocation.arguments.positionals[0]);
+  if (!a) return report_error(a.error(), invocation.terminal);
+  const auto b = find_one(invocation.arguments.positionals[1]);
+  if (!b) return report_error(b.error(), invocation.terminal);
+  const auto diff = store::diff_commits(*a->store, a->digest, *b->store, b->digest);
+  if (!diff) return report_error(diff.error(), invocation.terminal);
+  if (invocation.terminal.json) {
+    print_json(diff_json(*diff, invocation.arguments.has("all")));
+  } else {
+    print_diff(invocation, *diff);
+  }
+  return diff->same() ? 0 : 1;
+}
+
+}  // namespace
+
+const CommandSpec kDiffCommand = {
+    .name = "diff",
+    .summary = "Show what changed between two commits",
+    .description =
+        "Files, tensors and metadata, and how much of the second is stored anew. Names of "
+        "chunks are compared: no weights are read.",
+    .positionals = kPositionals,
+    .options = kOptions,
+    .examples =
+        "kilter diff runs.kilter@main~1 runs.kilter@main\n"
+        "kilter diff runs.kilter@v1 other.kilter@v1 --json",
+    .exit_statuses =
+        "0    the same files and tensors\n1    different\n2    wrong usage\n"
+        "3    a store is damaged or malformed\n4    no such store or commit\n"
+        "5    I/O error",
+    .run = run,
+};
+
+}  // namespace kilter::cli

@@ -1,0 +1,154 @@
+// kilter push, kilter pull, kilter clone: commits from store to store.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "base/text.h"
+#include "base/try.h"
+#include "cli/command.h"
+#include "cli/store_support.h"
+#include "store/keep/transfer.h"
+
+namespace kilter::cli {
+
+namespace {
+
+constexpr PositionalSpec kPushPositionals[] = {
+    {"STORE", "What to copy from: all branches and tags, or one with STORE@NAME"},
+    {"TO", "Another store, made if it is missing"}};
+constexpr PositionalSpec kPullPositionals[] = {
+    {"STORE", "The store to bring up to date"},
+    {"FROM", "What to copy from: all branches and tags, or one with FROM@NAME"}};
+constexpr OptionSpec kOptions[] = {
+    {"-f,--force", ValueKind::kFlag, "", "Move branches and tags also where that loses commits"},
+    {"--max-memory", ValueKind::kBytes, "SIZE", "Memory for buffers; default 512MiB"},
+    {"-n,--dry-run", ValueKind::kFlag, "", "Say what would be copied, change nothing"},
+};
+
+/// The references an address means: one branch or tag, or all.
+Result<std::vector<store::Ref>> chosen_refs(const OpenedStore& opened) {
+  if (!opened.address.stated) return opened.history.refs();
+  for (const store::Ref& ref : opened.history.refs())
+    if (ref.name == opened.address.selector) return std::vector<store::Ref>{ref};
+  return fail(Error(ErrorCode::kNotFound, "there is no branch or tag of this name")
+                  .at_path(opened.address.selector)
+                  .advise("`kilter branch` and `kilter tag` make one"));
+}
+
+Result<std::shared_ptr<store::Store>> open_target(const std::string& address, bool make) {
+  KILTER_ASSIGN(auto place, store::open_place(address));
+  auto opened = store::Store::open(std::move(place));
+  if (opened || opened.error().code != ErrorCode::kNotFound || !make) return opened;
+  KILTER_ASSIGN(place, store::open_place(address));
+  return store::Store::create(std::move(place));
+}
+
+void print_outcome(const Invocation& invocation, const store::TransferOutcome& outcome) {
+  const bool dry_run = invocation.arguments.has("dry-run");
+  if (invocation.terminal.json) {
+    Json moved = Json::array();
+    for (const store::Ref& ref : outcome.moved)
+      moved.push_back({{"name", ref.name}, {"commit", to_hex(ref.commit)}});
+    print_json({{"dry_run", dry_run},
+                {"commits", outcome.commit_count},
+                {"chunks", outcome.chunk_count},
+                {"bytes", outcome.bytes},
+                {"present_chunks", outcome.present_count},
+                {"moved", moved}});
+    return;
+  }
+  if (invocation.terminal.quiet) return;
+  std::printf("%s %s commits, %s chunks, %s; %s chunks were there\n",
+              dry_run ? "would copy" : "copied", format_count(outcome.commit_count).c_str(),
+              format_count(outcome.chunk_count).c_str(), format_bytes(outcome.bytes).c_str(),
+              format_count(outcome.present_count).c_str());
+  for (const store::Ref& ref : outcome.moved)
+    std::printf("  %s is at %s\n", escape_text(ref.name).c_str(), short_digest(ref.commit).c_str());
+}
+
+Status copy(const Invocation& invocation, const std::string& from, const std::string& to,
+            bool make) {
+  KILTER_ASSIGN(const OpenedStore source, open_with_history(from));
+  store::TransferRequest request;
+  KILTER_ASSIGN(request.refs, chosen_refs(source));
+  request.force = invocation.arguments.has("force");
+  request.dry_run = invocation.arguments.has("dry-run");
+  request.max_memory_bytes = invocation.arguments.bytes("max-memory", request.max_memory_bytes);
+  request.context = invocation.context;
+  KILTER_ASSIGN(const auto target, open_target(to, make && !request.dry_run));
+  KILTER_ASSIGN(const auto outcome, store::transfer(*source.store, *target, request));
+  print_outcome(invocation, outcome);
+  return ok();
+}
+
+int finish(const Status& done, const Invocation& invocation) {
+  return done ? 0 : report_error(done.error(), invocation.terminal);
+}
+
+int run_push(const Invocation& invocation) {
+  const auto& names = invocation.arguments.positionals;
+  return finish(copy(invocation, names[0], names[1], true), invocation);
+}
+
+int run_pull(const Invocation& invocation) {
+  const auto& names = invocation.arguments.positionals;
+  return finish(copy(invocation, names[1], names[0], false), invocation);
+}
+
+int run_clone(const Invocation& invocation) {
+  const auto& names = invocation.arguments.positionals;
+  if (store::parse_store_address(names[1]) && names[1].find("://") == std::string::npos)
+    return report_error(Error(ErrorCode::kAlreadyExists, "there is a store already")
+                            .at_path(names[1])
+                            .advise("`kilter push` brings it up to date"),
+                        invocation.terminal);
+  return finish(copy(invocation, names[0], names[1], true), invocation);
+}
+
+constexpr std::string_view kExitStatuses =
+    "0    done\n2    wrong usage, or a reference would lose commits\n"
+    "3    a store is damaged or malformed\n4    no such store or reference\n"
+    "5    I/O error or no space; run it again to go on\n130  interrupted; run it again to go on";
+
+}  // namespace
+
+const CommandSpec kPushCommand = {
+    .name = "push",
+    .summary = "Copy commits to another store: only what is missing there",
+    .description =
+        "Copies chunks as they are stored, then the index, then references. Interrupted, "
+        "it goes on where it was. Branches only move forward unless forced.",
+    .positionals = kPushPositionals,
+    .options = kOptions,
+    .examples =
+        "kilter push runs.kilter /backup/runs.kilter\n"
+        "kilter push runs.kilter@v1.0 s3://models/runs.kilter",
+    .exit_statuses = kExitStatuses,
+    .run = run_push,
+};
+
+const CommandSpec kPullCommand = {
+    .name = "pull",
+    .summary = "Copy commits from another store: only what is missing here",
+    .description = "The other way round than `kilter push`.",
+    .positionals = kPullPositionals,
+    .options = kOptions,
+    .examples = "kilter pull runs.kilter s3://models/runs.kilter@main",
+    .exit_statuses = kExitStatuses,
+    .run = run_pull,
+};
+
+const CommandSpec kCloneCommand = {
+    .name = "clone",
+    .summary = "Copy a store into a new one",
+    .description = "All branches and tags with everything they reach.",
+    .positionals = kPushPositionals,
+    .options = kOptions,
+    .examples =
+        "kilter clone runs.kilter /backup/runs.kilter\n"
+        "kilter clone s3://models/runs.kilter runs.kilter",
+    .exit_statuses = kExitStatuses,
+    .run = run_clone,
+};
+
+}  // namespace kilter::cli
