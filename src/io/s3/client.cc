@@ -107,10 +107,12 @@ Client::Attempt Client::attempt(const Call& call, const std::string& payload_sha
     return out;
   }
   const bool hidden_error =
-      call.error_in_success && !parse_error_reply(out.reply.text).code.empty();
+      call.completes_upload && !parse_error_reply(out.reply.text).code.empty();
   if (out.reply.status / 100 != 2 || hidden_error) {
     out.failure = answer_failure(call, out.reply, settings_, where);
     out.verdict = judge_answer(out.reply.status, out.failure->code);
+    if (call.completes_upload && out.failure->code == "ConditionalRequestConflict")
+      out.verdict = Verdict::kFinal;
     return out;
   }
   Status checked = call.check ? call.check(out.reply) : ok();

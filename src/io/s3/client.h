@@ -24,8 +24,9 @@ struct Call {
   std::uint64_t text_bytes_max = 16U << 20U;
   unsigned stall_seconds_min = 0;  ///< for work that a server may take long over
   bool cancellable = true;         ///< false: cleaning up after a cancelled call
-  /// CompleteMultipartUpload may answer 200 and then an error.
-  bool error_in_success = false;
+  /// CompleteMultipartUpload may answer 200 and then an error, and after a conflict it wants the
+  /// whole upload again.
+  bool completes_upload = false;
   /// Judges a 2xx answer; kIo means that it came damaged and another attempt may help.
   std::function<Status(const HttpReply&)> check = {};
 };

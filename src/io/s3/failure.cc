@@ -76,11 +76,13 @@ Error region_error(Error error, const HttpReply& reply, const ErrorReply& said,
   error.found = "region " + settings.region;
   if (!region.empty()) {
     error.expected = "region " + region;
-    return std::move(error).advise("set AWS_REGION=" + region);
+    error.hint = "set AWS_REGION=" + region;
+  } else if (!said.endpoint.empty()) {
+    error.hint = "set KILTER_S3_ENDPOINT to " + said.endpoint;
+  } else {
+    error.hint = "set AWS_REGION to the bucket's region";
   }
-  if (!said.endpoint.empty())
-    return std::move(error).advise("set KILTER_S3_ENDPOINT to " + said.endpoint);
-  return std::move(error).advise("set AWS_REGION to the bucket's region");
+  return error;
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ namespace kilter::io::s3 {
 namespace {
 
 constexpr std::size_t kHeaderBytesMax = 64U << 10U;
+constexpr std::size_t kErrorBytesMax = 64U << 10U;
 constexpr long kStallBytesPerSecond = 1024;
 constexpr long kSocketBufferBytes = 512L << 10U;
 
@@ -93,6 +94,10 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
     if (exchange->too_long) return 0;
     std::memcpy(out.data() + reply.out_bytes, data, bytes);
     reply.out_bytes += bytes;
+    return bytes;
+  }
+  if (!success) {  // what a server says about an error: the beginning is enough
+    reply.text.append(data, std::min(bytes, kErrorBytesMax - reply.text.size()));
     return bytes;
   }
   exchange->too_long = bytes > exchange->request.text_bytes_max - reply.text.size();

@@ -32,8 +32,8 @@ struct HttpRequest {
 
 struct HttpReply {
   int status = 0;
-  std::vector<std::pair<std::string, std::string>> headers;  ///< names lower-case
-  std::string text;
+  std::vector<std::pair<std::string, std::string>> headers = {};  ///< names lower-case
+  std::string text = {};
   std::uint64_t out_bytes = 0;
   /// The first value of that name, or "".
   std::string_view header(std::string_view name) const;

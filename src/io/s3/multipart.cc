@@ -45,7 +45,7 @@ class Upload {
     add_condition(condition, &call.headers);
     call.body = as_bytes(body);
     call.stall_seconds_min = kCompleteStallSeconds;
-    call.error_in_success = true;
+    call.completes_upload = true;
     call.check = [](const HttpReply& reply) -> Status {
       if (parse_completed_etag(reply.text)) return ok();
       return fail(ErrorCode::kIo, "with no word on whether the upload is complete");
@@ -92,9 +92,9 @@ class Upload {
 
 Error aborted(Client& client, const std::string& key, const Upload& upload, Error error) {
   if (upload.id().empty() || abort_upload(client, key, upload.id())) return error;
-  return std::move(error).advise(
-      "an unfinished upload was left: it is removed when the store is "
-      "collected, or by a lifecycle rule of the bucket");
+  if (!error.hint.empty()) error.hint += "; ";
+  error.hint += "an unfinished upload was left, which collecting or a lifecycle rule removes";
+  return error;
 }
 
 }  // namespace

@@ -17,12 +17,13 @@ namespace kilter::io {
 /// What is empty or absent comes from the environment, then from the profile files, then from
 /// Amazon's defaults; src/io/s3/README.md lists them.
 struct S3Options {
-  std::string endpoint;    ///< "https://host:port"; KILTER_S3_ENDPOINT, AWS_ENDPOINT_URL_S3, …
-  std::string region;      ///< AWS_REGION, AWS_DEFAULT_REGION; else us-east-1
-  std::string profile;     ///< AWS_PROFILE; else "default"
-  bool anonymous = false;  ///< no signature even if there are credentials
-  std::optional<bool> bucket_in_host;  ///< bucket.host/key; by default only at Amazon's endpoints
-  unsigned parallel = 8;               ///< requests at once for one large object
+  std::string endpoint = {};  ///< "https://host:port"; KILTER_S3_ENDPOINT, AWS_ENDPOINT_URL_S3, …
+  std::string region = {};    ///< AWS_REGION, AWS_DEFAULT_REGION; else us-east-1
+  std::string profile = {};   ///< AWS_PROFILE; else "default"
+  bool anonymous = false;     ///< no signature even if there are credentials
+  std::optional<bool> bucket_in_host =
+      {};                 ///< bucket.host/key; by default only at Amazon's endpoints
+  unsigned parallel = 8;  ///< requests at once for one large object
   /// Of one request of a large object, 5 MiB to 5 GiB. Uploads hold `parallel` parts in memory;
   /// objects above 10,000 parts get larger ones and fewer at once.
   std::uint64_t part_bytes = 8U << 20U;

@@ -142,6 +142,7 @@ class XmlParser {
 
   Status close_tag() {
     KILTER_ASSIGN(const std::string closing, name());
+    if (open_.empty()) return malformed("an element is closed that was not opened");
     if (closing != open_.back()->name)
       return malformed("the element " + open_.back()->name + " is closed as " + closing);
     skip_spaces();
