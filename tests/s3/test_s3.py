@@ -4,6 +4,7 @@ Every fault must end in success, by trying again, or in an honest error: never i
 Skipped where the server is not there: `scripts/setup --python` installs it where Go is present.
 """
 
+import contextlib
 import os
 import shutil
 import socket
@@ -34,12 +35,12 @@ def wait_for(port, process):
     raise AssertionError("the server does not listen")
 
 
-@pytest.fixture(scope="module")
-def server(repository, tmp_path_factory):
+@contextlib.contextmanager
+def running_server(repository, data, *options):
+    """versitygw on a free port over an empty bucket; the port."""
     program = server_program(repository)
     if program is None:
         pytest.skip("no versitygw: run `scripts/setup --python` where Go is installed")
-    data = tmp_path_factory.mktemp("s3")
     (data / "root" / "bucket").mkdir(parents=True)
     (data / "meta").mkdir()
     with socket.socket() as free:
@@ -47,8 +48,8 @@ def server(repository, tmp_path_factory):
         port = free.getsockname()[1]
     # A sidecar, because not every file system has extended attributes.
     process = subprocess.Popen(
-        [program, "--port", f"127.0.0.1:{port}", "--quiet", "--access", KEYS["AWS_ACCESS_KEY_ID"],
-         "--secret", KEYS["AWS_SECRET_ACCESS_KEY"], "posix", "--sidecar", str(data / "meta"),
+        [program, "--port", f"127.0.0.1:{port}", "--quiet", "--keep-alive", *options,
+         "--access", KEYS["AWS_ACCESS_KEY_ID"], "--secret", KEYS["AWS_SECRET_ACCESS_KEY"], "posix", "--sidecar", str(data / "meta"),
          str(data / "root")],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -57,6 +58,12 @@ def server(repository, tmp_path_factory):
     finally:
         process.terminate()
         process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def server(repository, tmp_path_factory):
+    with running_server(repository, tmp_path_factory.mktemp("s3")) as port:
+        yield port
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +84,7 @@ def driver(build_folder):
     path = build_folder / "tests" / "s3_driver"
     assert path.is_file(), f"{path} is not built: run `make build`"
 
-    def run(port, *arguments, bucket="bucket", timeout=90, **more):
+    def run(port, *arguments, bucket="bucket", timeout=120, **more):
         done = subprocess.run(
             [str(path), f"s3://{bucket}/runs.kilter", *map(str, arguments)], capture_output=True,
             text=True, timeout=timeout, env=environment(port, **more), check=False)
@@ -256,3 +263,34 @@ def test_wrong_keys_and_buckets_are_explained(driver, server):
         free.bind(("127.0.0.1", 0))
         answer = driver(free.getsockname()[1], "list")
     assert answer.startswith("error io") and "check the network" in answer
+
+
+def test_certificates_are_checked(repository, driver, tmp_path):
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+                    "-keyout", str(key), "-out", str(certificate)],
+                   check=True, capture_output=True)
+    with running_server(repository, tmp_path, "--cert", str(certificate),
+                        "--key", str(key)) as port:
+        there = {"KILTER_S3_ENDPOINT": f"https://127.0.0.1:{port}"}
+        answer = driver(port, "list", **there)
+        assert answer.startswith("error io") and "AWS_CA_BUNDLE" in answer
+        there["AWS_CA_BUNDLE"] = str(certificate)
+        assert driver(port, "put", "big", BIG, 1, **there).startswith("ok")
+        assert driver(port, "get", "big", BIG, 1, **there) == "ok"
+
+
+def test_without_libcurl_the_package_is_named(driver, tmp_path):
+    for name in ("libcurl.so.4", "libcurl-gnutls.so.4"):
+        (tmp_path / name).write_bytes(b"")  # found first, and no library
+    answer = driver(1, "list", LD_LIBRARY_PATH=str(tmp_path))
+    assert answer.startswith("error unsupported") and "libcurl4" in answer
+
+
+def test_the_program_does_not_link_libcurl(build_folder):
+    listed = subprocess.run(["ldd", str(build_folder / "tests" / "s3_driver")],
+                            capture_output=True, text=True, check=True).stdout
+    assert "libcurl" not in listed
