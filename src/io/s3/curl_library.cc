@@ -47,9 +47,9 @@ Result<CurlLibrary> load_curl_once() {
 }  // namespace
 
 Result<const CurlLibrary*> load_curl() {
-  static const Result<CurlLibrary> loaded = load_curl_once();
-  if (!loaded) return fail(loaded.error());
-  return &*loaded;
+  static const Result<CurlLibrary> kLoaded = load_curl_once();
+  if (!kLoaded) return fail(kLoaded.error());
+  return &*kLoaded;
 }
 
 }  // namespace kilter::io::s3

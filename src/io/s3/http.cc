@@ -232,7 +232,7 @@ class CurlHandle {
     curl_.slist_free_all(headers_);
     headers_ = curl_.slist_append(nullptr, "Expect:");  // no round trip before each body
     for (const auto& [name, value] : request.headers) {
-      const std::string line = name + ": " + value;
+      const std::string line = std::string(name).append(": ").append(value);
       curl_slist* longer = curl_.slist_append(headers_, line.c_str());
       if (longer == nullptr) refused_ = true;
       if (longer != nullptr) headers_ = longer;

@@ -11,11 +11,13 @@ namespace {
 constexpr std::string_view kMonths = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
 struct DateFields {
-  int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
+  int year = 0, month = 0, day = 0;
+  std::int64_t hour = 0, minute = 0, second = 0;
 };
 
 /// All of `text` is a number of digits.
-bool take_number(std::string_view text, int* value) {
+template <typename Number>
+bool take_number(std::string_view text, Number* value) {
   if (text.empty() || text.find_first_not_of("0123456789") != text.npos) return false;
   return std::from_chars(text.data(), text.data() + text.size(), *value).ec == std::errc();
 }

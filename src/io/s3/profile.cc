@@ -62,7 +62,7 @@ Result<ProfileFile> parse_profile_file(std::string_view text) {
     const std::string key = ascii_lower(trimmed(content.substr(0, equals)));
     const std::string value(without_comment(content.substr(equals + 1)));
     const bool nested = kBlanks.find(line[0]) != kBlanks.npos && !parent.empty();
-    (*section)[nested ? parent + "." + key : key] = value;
+    (*section)[nested ? fmt::format("{}.{}", parent, key) : key] = value;
     if (!nested) parent = key;
   }
   return out;

@@ -63,10 +63,12 @@ Status RangeReader::read(std::uint64_t offset_bytes, std::span<std::byte> out) {
   };
   auto answer = client_.call(call);
   if (answer) return agree(answer->reply.header("etag"));
-  Error error = std::move(answer).error().error;
-  if (answer.error().status == 412)
-    error.code = ErrorCode::kIo, error.hint = "the object changed while it was being read";
-  return fail(std::move(error).at_offset(offset_bytes));
+  Failure failure = std::move(answer).error();
+  if (failure.status == 412) {
+    failure.error.code = ErrorCode::kIo;
+    failure.error.hint = "the object changed while it was being read";
+  }
+  return fail(std::move(failure.error).at_offset(offset_bytes));
 }
 
 Result<ObjectStore::Text> read_whole(Client& client, const std::string& key,
