@@ -137,7 +137,8 @@ bool Client::may_retry(const Attempt& last, unsigned attempt_index, bool* clock_
 }
 
 CallResult Client::call(const Call& call) {
-  const std::string payload_sha256 = to_hex(sha256(call.body));
+  const std::string payload_sha256 =
+      to_hex(call.body_sha256 ? *call.body_sha256 : sha256(call.body));
   const CancelToken* cancel = cancel_of(call);
   bool clock_set = false;
   bool may_have_happened = false;

@@ -20,6 +20,7 @@ struct Call {
   std::vector<NameValue> query = {};
   std::vector<NameValue> headers = {};  ///< names lower-case; those every request has are added
   Bytes body = {};
+  std::optional<Digest256> body_sha256 = {};  ///< of `body`, where the caller has it
   std::optional<std::span<std::byte>> out = {};
   std::uint64_t text_bytes_max = 16U << 20U;
   unsigned stall_seconds_min = 0;  ///< for work that a server may take long over

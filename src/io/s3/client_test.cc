@@ -7,8 +7,6 @@
 
 #include "base/base64.h"
 #include "io/io_test_support.h"
-#include "io/s3/parts.h"
-#include "io/s3/retry.h"
 #include "io/s3/store.h"
 
 namespace kilter::io::s3 {
@@ -20,7 +18,9 @@ constexpr const char* kSecret = "wJalrXUtnFEMI";
 struct ScriptedHttp : HttpClient {
   std::deque<std::function<HttpOutcome(const HttpRequest&)>> script;
   std::vector<HttpRequest> requests;
+  std::mutex mutex;
   HttpOutcome perform(const HttpRequest& request) override {
+    const std::lock_guard lock(mutex);
     requests.push_back(request);
     if (script.empty()) return {.fault = HttpFault{HttpFaultKind::kPermanent, "script is over"}};
     auto next = std::move(script.front());
@@ -190,6 +190,34 @@ TEST_F(ScriptedStore, DoesNotClaimThePutOfAnother) {
             ErrorCode::kAlreadyExists);
 }
 
+TEST_F(ScriptedStore, SaysWhereAPutsFateIsUnknown) {
+  for (int i = 0; i < 4; ++i) fault(HttpFaultKind::kTransfer);
+  const auto info = store_->put("ref", as_bytes("v"), {.if_absent = true});
+  EXPECT_EQ(code_of(info), ErrorCode::kIo);
+  EXPECT_NE(info.error().hint.find("not known"), std::string::npos);
+}
+
+TEST_F(ScriptedStore, UploadsAnewAfterAConflict) {
+  const std::vector<std::byte> content(9U << 20U);
+  for (int upload = 0; upload < 2; ++upload) {
+    answer(200,
+           "<InitiateMultipartUploadResult><UploadId>u</UploadId>"
+           "</InitiateMultipartUploadResult>");
+    answer(200, "", {{"etag", "\"1\""}});
+    answer(200, "", {{"etag", "\"2\""}});
+    if (upload == 0) {
+      error(409, "ConditionalRequestConflict");
+      answer(204);  // the abort
+    }
+  }
+  answer(200, "<Error><Code>InternalError</Code></Error>");  // tried again
+  answer(200, "<CompleteMultipartUploadResult><ETag>e-2</ETag></CompleteMultipartUploadResult>");
+  const auto info = store_->put("x", content, {.if_absent = true});
+  ASSERT_OK(info);
+  EXPECT_EQ(info->etag, "e-2");
+  EXPECT_EQ(http_->requests.size(), 10U);
+}
+
 TEST_F(ScriptedStore, TellsEndpointsWithoutConditions) {
   error(501, "NotImplemented");
   EXPECT_EQ(code_of(store_->put("ref", as_bytes("v"), {.if_absent = true})),
@@ -265,49 +293,6 @@ TEST_F(AnonymousStore, SignsNothing) {
   answer(204);
   EXPECT_OK(store_->remove("x"));
   EXPECT_EQ(header_of(0, "authorization"), "");
-}
-
-TEST(Retry, PausesDoubleUpToABound) {
-  using std::chrono::milliseconds;
-  EXPECT_EQ(retry_pause(0, 0, {}), milliseconds(0));
-  EXPECT_EQ(retry_pause(3, 0.5, {}), milliseconds(400));
-  EXPECT_EQ(retry_pause(60, 0.5, {}), milliseconds(10'000));
-  EXPECT_EQ(parse_retry_after("nonsense", 0).count(), 0);
-  EXPECT_EQ(parse_retry_after("", 0).count(), 0);
-}
-
-TEST(Retry, JudgesAnswers) {
-  for (const int status : {429, 500, 502, 503, 504})
-    EXPECT_EQ(judge_answer(status, ""), Verdict::kTransient) << status;
-  for (const int status : {301, 400, 403, 404, 409, 412, 501})
-    EXPECT_EQ(judge_answer(status, ""), Verdict::kFinal) << status;
-  EXPECT_EQ(judge_answer(400, "RequestTimeout"), Verdict::kTransient);
-  EXPECT_EQ(judge_answer(409, "ConditionalRequestConflict"), Verdict::kTransient);
-  EXPECT_EQ(judge_answer(403, "RequestTimeTooSkewed"), Verdict::kSkewed);
-}
-
-TEST(Parts, StayWithinTheLimitsOfS3) {
-  constexpr std::uint64_t kMiB = 1U << 20U;
-  const auto small = plan_parts(20 * kMiB, 8 * kMiB, 8);
-  EXPECT_EQ(small->part_count, 3U);
-  EXPECT_EQ(small->at_once, 8U);
-  EXPECT_EQ(plan_parts(0, 8 * kMiB, 8)->part_count, 0U);
-  const auto huge = plan_parts(5ULL << 40U, 8 * kMiB, 8);
-  EXPECT_LE(huge->part_count, 10'000U);
-  EXPECT_EQ(huge->at_once, 1U);
-  EXPECT_FALSE(plan_parts((5ULL << 40U) + 1, 8 * kMiB, 8).has_value());
-}
-
-TEST(Parts, StopAtTheFirstError) {
-  ThreadPool pool(2);
-  std::atomic<int> begun{0};
-  const Status status = run_parts(pool, 1000, 2, [&](std::uint64_t part) -> Status {
-    ++begun;
-    return part == 3 ? fail(ErrorCode::kIo, "third") : ok();
-  });
-  EXPECT_EQ(code_of(status), ErrorCode::kIo);
-  EXPECT_LT(begun, 1000);
-  EXPECT_OK(run_parts(pool, 0, 2, [](std::uint64_t) { return ok(); }));
 }
 
 }  // namespace

@@ -1,17 +1,14 @@
 #include "io/s3/http.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <ctime>
 #include <mutex>
 
 #include "base/text.h"
 #include "base/try.h"
 #include "io/s3/curl_library.h"
+#include "io/s3/sigpipe.h"
 
 namespace kilter::io::s3 {
 namespace {
@@ -20,31 +17,6 @@ constexpr std::size_t kHeaderBytesMax = 64U << 10U;
 constexpr std::size_t kErrorBytesMax = 64U << 10U;
 constexpr long kStallBytesPerSecond = 1024;
 constexpr long kSocketBufferBytes = 512L << 10U;
-
-/// Older versions of libcurl with OpenSSL write to sockets without MSG_NOSIGNAL; its own way to
-/// ignore the signal changes the whole process and is off with CURLOPT_NOSIGNAL.
-class SigpipeBlocked {
- public:
-  SigpipeBlocked() {
-    sigset_t pending;
-    ::sigemptyset(&pipe_);
-    ::sigaddset(&pipe_, SIGPIPE);
-    ::sigpending(&pending);
-    was_pending_ = ::sigismember(&pending, SIGPIPE) == 1;
-    ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-  }
-  SigpipeBlocked(const SigpipeBlocked&) = delete;
-  SigpipeBlocked& operator=(const SigpipeBlocked&) = delete;
-  ~SigpipeBlocked() {
-    const timespec now{};
-    if (!was_pending_) static_cast<void>(::sigtimedwait(&pipe_, nullptr, &now));
-    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-
- private:
-  sigset_t pipe_{}, before_{};
-  bool was_pending_ = false;
-};
 
 /// What the callbacks of one exchange share.
 struct Exchange {

@@ -62,11 +62,13 @@ class Upload {
     std::vector<std::byte> buffer;
     KILTER_ASSIGN(const Bytes bytes,
                   source_.part(offset, std::min(plan_.part_bytes, source_.bytes - offset), buffer));
-    const std::string checksum = base64_encode(sha256(bytes));
+    const Digest256 digest = sha256(bytes);  // once: it is a good part of the work
+    const std::string checksum = base64_encode(digest);
     Call call{.method = "PUT", .key = key_};
     call.query = {{"partNumber", std::to_string(part + 1)}, {"uploadId", id_}};
     call.headers = {{"x-amz-checksum-sha256", checksum}};
     call.body = bytes;
+    call.body_sha256 = digest;
     call.check = [&checksum](const HttpReply& reply) -> Status {
       const std::string_view stored = reply.header("x-amz-checksum-sha256");
       if (!stored.empty() && stored != checksum)

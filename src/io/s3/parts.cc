@@ -25,6 +25,20 @@ struct PartRun {
   Status first_error;
 };
 
+/// True on the threads of any pool that runs parts: a part that waited for others there, such as
+/// one copied from another object, could wait for itself.
+thread_local bool on_part_thread = false;
+
+void work_on(PartRun& run, std::uint64_t count, const std::function<Status(std::uint64_t)>& work) {
+  for (std::uint64_t part = run.next++; part < count; part = run.next++) {
+    Status status = work(part);
+    if (status) continue;
+    const std::lock_guard lock(run.mutex);
+    if (run.first_error) run.first_error = std::move(status);
+    run.next = count;
+  }
+}
+
 }  // namespace
 
 Result<PartPlan> plan_parts(std::uint64_t total_bytes, std::uint64_t wanted_part_bytes,
@@ -46,16 +60,15 @@ Result<PartPlan> plan_parts(std::uint64_t total_bytes, std::uint64_t wanted_part
 Status run_parts(ThreadPool& pool, std::uint64_t count, unsigned at_once,
                  const std::function<Status(std::uint64_t)>& work) {
   PartRun run;
+  if (on_part_thread) {
+    work_on(run, count, work);
+    return std::move(run.first_error);
+  }
   run.running = static_cast<unsigned>(std::min<std::uint64_t>(count, at_once));
   for (unsigned i = run.running; i > 0; --i) {
     pool.submit([&run, &work, count] {
-      for (std::uint64_t part = run.next++; part < count; part = run.next++) {
-        Status status = work(part);
-        if (status) continue;
-        const std::lock_guard lock(run.mutex);
-        if (run.first_error) run.first_error = std::move(status);
-        run.next = count;
-      }
+      on_part_thread = true;
+      work_on(run, count, work);
       const std::lock_guard lock(run.mutex);
       if (--run.running == 0) run.done.notify_one();  // under the lock: `run` may go after it
     });

@@ -21,7 +21,7 @@ Result<PartPlan> plan_parts(std::uint64_t total_bytes, std::uint64_t wanted_part
                             unsigned parallel);
 
 /// Calls work(0) … work(count - 1) on the pool, `at_once` at a time, and waits. After an error no
-/// further ones begin; returns the first. Not to be called from the pool's own threads.
+/// further ones begin; returns the first. Called from within such work it runs one after the other.
 Status run_parts(ThreadPool& pool, std::uint64_t count, unsigned at_once,
                  const std::function<Status(std::uint64_t)>& work);
 

@@ -23,7 +23,8 @@ Status check_stored(const HttpReply& reply, const std::string& sha256_base64) {
 
 Result<ObjectInfo> put_at_once(Client& client, const std::string& key, Bytes bytes,
                                const PutCondition& condition) {
-  const std::string checksum = base64_encode(sha256(bytes));
+  const Digest256 digest = sha256(bytes);  // once: it is a good part of the work
+  const std::string checksum = base64_encode(digest);
   const PutMark mark = make_put_mark();
   Call call{.method = "PUT", .key = key};
   call.headers = {{"content-type", "application/octet-stream"},
@@ -31,6 +32,7 @@ Result<ObjectInfo> put_at_once(Client& client, const std::string& key, Bytes byt
   if (condition.any()) call.headers.push_back(mark.header());
   add_condition(condition, &call.headers);
   call.body = bytes;
+  call.body_sha256 = digest;
   call.check = [&checksum](const HttpReply& reply) { return check_stored(reply, checksum); };
   auto answer = client.call(call);
   ObjectInfo info{.name = {}, .bytes = bytes.size(), .etag = {}};
@@ -94,6 +96,8 @@ Result<ObjectInfo> settle_put(Client& client, const std::string& key, Failure fa
       return info;
     }
   }
+  if (failure.may_have_happened && condition.any() && failure.error.code == ErrorCode::kIo)
+    failure.error.hint = "whether it was written is not known: read it to see";
   return fail(std::move(failure.error));
 }
 
