@@ -47,7 +47,7 @@ std::uint64_t get_bits(BitReader& reader, unsigned bits) {
 struct MeasuredSegment {
   DeltaSegment total;
   std::array<std::uint8_t, kSegmentElements> symbols;
-  std::array<std::uint64_t, kSegmentElements> magnitudes;
+  std::array<std::uint64_t, kSegmentElements> low_bits;
 };
 
 /// The scale of the differences in absolute terms: the mean of size class plus exponent over the
@@ -105,12 +105,12 @@ class DeltaPlan {
     const std::byte* from = base.data() + first_byte(segment);
     MeasuredSegment same, scaled;
     same.total = delta_measure(layout_, to, from, from, count(segment), same.symbols.data(),
-                               same.magnitudes.data());
+                               same.low_bits.data());
     if (prediction_.repeats == 0 || same.total.changed == 0) return take(segment, same, false);
     std::array<std::byte, 4 * kSegmentElements> predicted;
     delta_scale(from, count(segment), prediction_.scale, prediction_.repeats, predicted.data());
     scaled.total = delta_measure(layout_, to, predicted.data(), from, count(segment),
-                                 scaled.symbols.data(), scaled.magnitudes.data());
+                                 scaled.symbols.data(), scaled.low_bits.data());
     const bool better = scaled.total.class_sum < same.total.class_sum;
     take(segment, better ? scaled : same, better);
   }
@@ -124,8 +124,7 @@ class DeltaPlan {
     std::copy_n(measured.symbols.begin(), elements, symbols_.data() + coded_);
     coded_ += elements;
     for (std::size_t i = 0; i < elements; ++i) {
-      const unsigned extra = delta_extra_bits(measured.symbols[i]);
-      put_bits(bits_, measured.magnitudes[i] & ((1ULL << extra) - 1), extra);
+      put_bits(bits_, measured.low_bits[i], delta_extra_bits(measured.symbols[i]));
     }
   }
 
