@@ -1,7 +1,9 @@
 // How small do the forms of a chunk make a training run, and how fast?
 //
 //   codec_bench gaussian [MIB]     bf16 weights of 64 layers (default 256 MiB), exponent form
-//   codec_bench series FOLDER      a folder of step-N folders with safetensors files
+//   codec_bench series FOLDER [KIND]
+//                                  a folder of step-N folders with safetensors files; of these
+//                                  weights, master, exp_avg or exp_avg_sq alone
 //
 // `series` codes the first step without bases and every other against the step before it; bf16
 // weights may be the cast of NAME.master of the same step. Prints ratio and GB/s of plain bytes,
@@ -166,24 +168,25 @@ struct Tensor {
 };
 using Step = std::map<std::string, Tensor>;
 
-Step read_step(const std::filesystem::path& folder) {
-  Step step;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().extension() != ".safetensors") continue;
-    const Checkpoint checkpoint = need(open_checkpoint(entry.path().string()));
-    for (const TensorInfo& tensor : checkpoint.tensors()) {
-      step[tensor.name] = {element_of(tensor.dtype), need(checkpoint.read_tensor(tensor.name))};
-    }
-  }
-  return step;
-}
-
 /// "exp_avg" of "a.weight.exp_avg", "weights" of anything else.
 std::string kind_of(const std::string& name) {
   for (const char* kind : {"master", "exp_avg", "exp_avg_sq"}) {
     if (name.ends_with(std::string(".") + kind)) return kind;
   }
   return "weights";
+}
+
+Step read_step(const std::filesystem::path& folder, const std::string& kind) {
+  Step step;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".safetensors") continue;
+    const Checkpoint checkpoint = need(open_checkpoint(entry.path().string()));
+    for (const TensorInfo& tensor : checkpoint.tensors()) {
+      if (!kind.empty() && kind_of(tensor.name) != kind) continue;
+      step[tensor.name] = {element_of(tensor.dtype), need(checkpoint.read_tensor(tensor.name))};
+    }
+  }
+  return step;
 }
 
 void add_base(Work& work, const Step& step, const std::string& name, std::size_t chunk) {
@@ -217,7 +220,7 @@ void print_table(const Table& table) {
   for (const auto& [name, sum] : table) sum.print(name);
 }
 
-void run_series(const std::string& folder) {
+void run_series(const std::string& folder, const std::string& kind) {
   std::map<long, std::filesystem::path> steps;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
@@ -227,7 +230,7 @@ void run_series(const std::string& folder) {
   Step before;
   Table chained, alone;
   for (const auto& [number, path] : steps) {
-    const Step step = read_step(path);
+    const Step step = read_step(path, kind);
     std::vector<Work> works = cut_step(step, before);
     Table table;
     code_all(works, Effort::kSmall, table);
@@ -287,8 +290,8 @@ int main(int argc, char** argv) {
   if (mode == "gaussian") {
     run_gaussian(argc > 2 ? std::stoul(argv[2]) : 256);
   } else if (mode == "series" && argc > 2) {
-    run_series(argv[2]);
+    run_series(argv[2], argc > 3 ? argv[3] : "");
   } else {
-    stop("usage: codec_bench gaussian [MIB] | series FOLDER");
+    stop("usage: codec_bench gaussian [MIB] | series FOLDER [KIND]");
   }
 }

@@ -43,6 +43,13 @@ std::uint64_t get_bits(BitReader& reader, unsigned bits) {
   return low | reader.get(bits - 32) << 32;
 }
 
+/// Whether any of the symbols is followed by bits: in most segments of a slow change none is.
+bool any_low_bits(const std::uint8_t* symbols, std::size_t count) {
+  std::uint8_t most = 0;
+  for (std::size_t i = 0; i < count; ++i) most = std::max(most, symbols[i]);
+  return delta_extra_bits(most) > 0;
+}
+
 /// The differences of a segment against one prediction.
 struct MeasuredSegment {
   DeltaSegment total;
@@ -123,6 +130,7 @@ class DeltaPlan {
     segments_[segment].level = level_of(measured.total, elements);
     std::copy_n(measured.symbols.begin(), elements, symbols_.data() + coded_);
     coded_ += elements;
+    if (!any_low_bits(measured.symbols.data(), elements)) return;
     for (std::size_t i = 0; i < elements; ++i) {
       put_bits(bits_, measured.low_bits[i], delta_extra_bits(measured.symbols[i]));
     }
@@ -267,7 +275,6 @@ class DeltaDecoder {
     BitReader reader(bits);
     const std::uint8_t* symbols = symbols_.data();
     std::array<std::byte, 4 * kSegmentElements> predicted;
-    std::array<std::uint64_t, kSegmentElements> low_bits;
     for (std::size_t s = 0; s < segment_memory_.size(); ++s) {
       const std::byte* from = base_.data() + first_byte(s);
       if ((segments_[s] & 1) != 0 && prediction_.repeats > 0) {
@@ -279,14 +286,21 @@ class DeltaDecoder {
         std::memcpy(to, from, count(s) * layout_.element_bytes);
         continue;
       }
-      for (std::size_t i = 0; i < count(s); ++i) {
-        low_bits[i] = get_bits(reader, delta_extra_bits(symbols[i]));
-      }
-      delta_restore(layout_, from, symbols, low_bits.data(), count(s), to);
+      delta_restore(layout_, from, symbols, read_low_bits(reader, symbols, count(s)), count(s), to);
       symbols += count(s);
     }
     if (reader.overrun() || !reader.used_all()) return corrupt("its bits are too few or too many");
     return ok();
+  }
+
+  const std::uint64_t* read_low_bits(BitReader& reader, const std::uint8_t* symbols,
+                                     std::size_t elements) {
+    static constexpr std::array<std::uint64_t, kSegmentElements> kNone{};
+    if (!any_low_bits(symbols, elements)) return kNone.data();
+    for (std::size_t i = 0; i < elements; ++i) {
+      low_bits_[i] = get_bits(reader, delta_extra_bits(symbols[i]));
+    }
+    return low_bits_.data();
   }
 
   DeltaLayout layout_;
@@ -296,6 +310,7 @@ class DeltaDecoder {
   Scratch<std::uint8_t> segment_memory_;
   const std::uint8_t* segments_ = nullptr;
   Scratch<std::uint8_t> symbols_, contexts_;
+  std::array<std::uint64_t, kSegmentElements> low_bits_;  // of the segment being restored
   Prediction prediction_;
   int level_base_ = 0;
 };

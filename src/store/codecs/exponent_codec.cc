@@ -27,8 +27,9 @@ PlanePointers point_at_planes(std::uint8_t* memory, std::size_t planes, std::siz
   return out;
 }
 
-bool all_zero(Bytes bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
+bool all_zero(Bytes bytes) {  // of at least one byte: the first is zero, and each is as the next
+  return bytes[0] == std::byte{0} &&
+         std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }
 
 /// The segments of a run of elements and which of them are kept: those with anything but zeros.
