@@ -172,14 +172,17 @@ class DeltaPlan {
         }
       }
     }
-    std::uint32_t inside = 0, best_inside = 0;
-    int best = 0;
+    // Of windows that hold equally many the middle one: strays on either side keep their distance.
+    std::uint32_t inside = 0, most = 0;
+    int first = 0, last = 0;
     for (int at = 0; at < kRange; ++at) {
       inside += counts[static_cast<std::size_t>(at)];
       if (at >= 16) inside -= counts[static_cast<std::size_t>(at - 16)];
-      if (inside > best_inside) best_inside = inside, best = at;
+      if (inside > most) first = at;
+      if (inside >= most) last = at;
+      most = std::max(most, inside);
     }
-    return best_inside == 0 ? 0 : best - 15 - kRange / 2;
+    return most == 0 ? 0 : (first + last) / 2 - 15 - kRange / 2;
   }
 
   void find_contexts(Bytes base) {
