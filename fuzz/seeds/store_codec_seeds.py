@@ -12,8 +12,8 @@ def seed(form, element, plain_bytes, payload, base=b""):
 
 def seeds():
     yield "zeros", seed("exponent", BF16, 600, bytes.fromhex("0101000000"))
-    cycle = bytes.fromhex("f0f4f8fc") * 16
-    yield "exponent", seed("exponent", BF16, 128, bytes.fromhex("010101010000") + cycle)
+    cycle = bytes.fromhex("783ddf8fd7f3fd") * 8
+    yield "exponent", seed("exponent", BF16, 128, bytes.fromhex("0101010100030000000000") + cycle)
     coded = "0709801800800800000000005401000054010000540100000c0400"
     yield "coded", seed("exponent", BF16, 8, bytes.fromhex("0101010109" + "02" + coded))
     yield "sevens", seed("exponent", BF16, 4, bytes.fromhex("010101" + "0300010000000001813f" + "0109"))

@@ -147,10 +147,10 @@ std::uint32_t nearest(const FloatFormat& format, std::uint32_t infinity, float v
     const double high = decode_float(format, p) - magnitude;
     if (high < low || (high == low && p % 2 == 0)) best = p;
   }
-  // Half a unit above the largest: the first value that rounds away.
+  // Half a unit above the largest; a tie goes to the even of it and what would come next.
   const double top = decode_float(format, infinity - 1);
-  const double unit = top - decode_float(format, infinity - 2);
-  if (magnitude >= top + unit / 2) best = infinity;
+  const double edge = top + (top - decode_float(format, infinity - 2)) / 2;
+  if (magnitude > edge || (magnitude == edge && infinity % 2 == 0)) best = infinity;
   return best | (std::signbit(value) ? 1U << (format.bits() - 1) : 0);
 }
 
