@@ -43,11 +43,18 @@ std::uint64_t get_bits(BitReader& reader, unsigned bits) {
   return low | reader.get(bits - 32) << 32;
 }
 
+/// Whether any of the symbols is followed by bits: in most segments of a slow change none is.
+bool any_low_bits(const std::uint8_t* symbols, std::size_t count) {
+  std::uint8_t most = 0;
+  for (std::size_t i = 0; i < count; ++i) most = std::max(most, symbols[i]);
+  return delta_extra_bits(most) > 0;
+}
+
 /// The differences of a segment against one prediction.
 struct MeasuredSegment {
   DeltaSegment total;
   std::array<std::uint8_t, kSegmentElements> symbols;
-  std::array<std::uint64_t, kSegmentElements> magnitudes;
+  std::array<std::uint64_t, kSegmentElements> low_bits;
 };
 
 /// The scale of the differences in absolute terms: the mean of size class plus exponent over the
@@ -105,12 +112,12 @@ class DeltaPlan {
     const std::byte* from = base.data() + first_byte(segment);
     MeasuredSegment same, scaled;
     same.total = delta_measure(layout_, to, from, from, count(segment), same.symbols.data(),
-                               same.magnitudes.data());
+                               same.low_bits.data());
     if (prediction_.repeats == 0 || same.total.changed == 0) return take(segment, same, false);
     std::array<std::byte, 4 * kSegmentElements> predicted;
     delta_scale(from, count(segment), prediction_.scale, prediction_.repeats, predicted.data());
     scaled.total = delta_measure(layout_, to, predicted.data(), from, count(segment),
-                                 scaled.symbols.data(), scaled.magnitudes.data());
+                                 scaled.symbols.data(), scaled.low_bits.data());
     const bool better = scaled.total.class_sum < same.total.class_sum;
     take(segment, better ? scaled : same, better);
   }
@@ -123,9 +130,9 @@ class DeltaPlan {
     segments_[segment].level = level_of(measured.total, elements);
     std::copy_n(measured.symbols.begin(), elements, symbols_.data() + coded_);
     coded_ += elements;
+    if (!any_low_bits(measured.symbols.data(), elements)) return;
     for (std::size_t i = 0; i < elements; ++i) {
-      const unsigned extra = delta_extra_bits(measured.symbols[i]);
-      put_bits(bits_, measured.magnitudes[i] & ((1ULL << extra) - 1), extra);
+      put_bits(bits_, measured.low_bits[i], delta_extra_bits(measured.symbols[i]));
     }
   }
 
@@ -165,14 +172,17 @@ class DeltaPlan {
         }
       }
     }
-    std::uint32_t inside = 0, best_inside = 0;
-    int best = 0;
+    // Of windows that hold equally many the middle one: strays on either side keep their distance.
+    std::uint32_t inside = 0, most = 0;
+    int first = 0, last = 0;
     for (int at = 0; at < kRange; ++at) {
       inside += counts[static_cast<std::size_t>(at)];
       if (at >= 16) inside -= counts[static_cast<std::size_t>(at - 16)];
-      if (inside > best_inside) best_inside = inside, best = at;
+      if (inside > most) first = at;
+      if (inside >= most) last = at;
+      most = std::max(most, inside);
     }
-    return best_inside == 0 ? 0 : best - 15 - kRange / 2;
+    return most == 0 ? 0 : (first + last) / 2 - 15 - kRange / 2;
   }
 
   void find_contexts(Bytes base) {
@@ -268,7 +278,6 @@ class DeltaDecoder {
     BitReader reader(bits);
     const std::uint8_t* symbols = symbols_.data();
     std::array<std::byte, 4 * kSegmentElements> predicted;
-    std::array<std::uint64_t, kSegmentElements> low_bits;
     for (std::size_t s = 0; s < segment_memory_.size(); ++s) {
       const std::byte* from = base_.data() + first_byte(s);
       if ((segments_[s] & 1) != 0 && prediction_.repeats > 0) {
@@ -280,14 +289,21 @@ class DeltaDecoder {
         std::memcpy(to, from, count(s) * layout_.element_bytes);
         continue;
       }
-      for (std::size_t i = 0; i < count(s); ++i) {
-        low_bits[i] = get_bits(reader, delta_extra_bits(symbols[i]));
-      }
-      delta_restore(layout_, from, symbols, low_bits.data(), count(s), to);
+      delta_restore(layout_, from, symbols, read_low_bits(reader, symbols, count(s)), count(s), to);
       symbols += count(s);
     }
     if (reader.overrun() || !reader.used_all()) return corrupt("its bits are too few or too many");
     return ok();
+  }
+
+  const std::uint64_t* read_low_bits(BitReader& reader, const std::uint8_t* symbols,
+                                     std::size_t elements) {
+    static constexpr std::array<std::uint64_t, kSegmentElements> kNone{};
+    if (!any_low_bits(symbols, elements)) return kNone.data();
+    for (std::size_t i = 0; i < elements; ++i) {
+      low_bits_[i] = get_bits(reader, delta_extra_bits(symbols[i]));
+    }
+    return low_bits_.data();
   }
 
   DeltaLayout layout_;
@@ -297,6 +313,7 @@ class DeltaDecoder {
   Scratch<std::uint8_t> segment_memory_;
   const std::uint8_t* segments_ = nullptr;
   Scratch<std::uint8_t> symbols_, contexts_;
+  std::array<std::uint64_t, kSegmentElements> low_bits_;  // of the segment being restored
   Prediction prediction_;
   int level_base_ = 0;
 };

@@ -17,7 +17,7 @@ constexpr int kUlpsAround = 2;
 
 struct Pair {
   float from = 0, to = 0;
-  double ratio() const { return double{to} / double{from}; }
+  double ratio = 0;
 };
 
 bool in_range(float value) {
@@ -29,12 +29,14 @@ std::vector<Pair> sample_pairs(Bytes plain, Bytes base) {
   const std::vector<std::byte> to = take_sample(plain, 4), from = take_sample(base, 4);
   std::vector<Pair> pairs;
   for (std::size_t i = 0; i < to.size(); i += 4) {
-    const Pair pair{std::bit_cast<float>(load_le<std::uint32_t>(from, i)),
-                    std::bit_cast<float>(load_le<std::uint32_t>(to, i))};
-    if (in_range(pair.from) && in_range(pair.to) && pair.ratio() > 0) pairs.push_back(pair);
+    Pair pair{std::bit_cast<float>(load_le<std::uint32_t>(from, i)),
+              std::bit_cast<float>(load_le<std::uint32_t>(to, i))};
+    if (!in_range(pair.from) || !in_range(pair.to)) continue;
+    pair.ratio = double{pair.to} / double{pair.from};
+    if (pair.ratio > 0) pairs.push_back(pair);
   }
   std::sort(pairs.begin(), pairs.end(), [](const Pair& a, const Pair& b) {
-    if (a.ratio() != b.ratio()) return a.ratio() < b.ratio();
+    if (a.ratio != b.ratio) return a.ratio < b.ratio;
     return std::bit_cast<std::uint32_t>(a.from) < std::bit_cast<std::uint32_t>(b.from);
   });
   return pairs;
@@ -46,17 +48,17 @@ std::size_t densest(std::span<const Pair> pairs) {
   std::size_t best = 0;
   double best_spread = 1e300;
   for (std::size_t i = 0; i + width < pairs.size(); ++i) {
-    const double spread = pairs[i + width].ratio() / pairs[i].ratio();
+    const double spread = pairs[i + width].ratio / pairs[i].ratio;
     if (spread < best_spread) best_spread = spread, best = i;
   }
   return best + width / 2;
 }
 
 std::vector<Pair> take_witnesses(std::span<const Pair> pairs, std::size_t centre) {
-  const double ratio = pairs[centre].ratio();
+  const double ratio = pairs[centre].ratio;
   std::vector<Pair> out;
   const auto near = [&](std::size_t i) {
-    return pairs[i].ratio() > ratio * (1 - kNearby) && pairs[i].ratio() < ratio * (1 + kNearby);
+    return pairs[i].ratio > ratio * (1 - kNearby) && pairs[i].ratio < ratio * (1 + kNearby);
   };
   std::size_t first = centre, last = centre;
   while (first > 0 && near(first - 1)) --first;
@@ -110,10 +112,10 @@ Prediction find_prediction(Element element, Bytes plain, Bytes base) {
   const std::size_t centre = densest(pairs);
   const std::vector<Pair> witnesses = take_witnesses(pairs, centre);
 
-  Prediction best{1, std::bit_cast<float>(root_bits(pairs[centre].ratio(), 1))};
+  Prediction best{1, std::bit_cast<float>(root_bits(pairs[centre].ratio, 1))};
   std::size_t best_exact = 0;
   for (std::uint8_t repeats = 1; repeats <= kPredictionRepeatsMax; ++repeats) {
-    const std::uint32_t root = root_bits(pairs[centre].ratio(), repeats);
+    const std::uint32_t root = root_bits(pairs[centre].ratio, repeats);
     for (int ulps = -kUlpsAround; ulps <= kUlpsAround + 1; ++ulps) {
       const Prediction tried{repeats,
                              std::bit_cast<float>(root + static_cast<std::uint32_t>(ulps))};

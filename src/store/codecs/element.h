@@ -5,11 +5,12 @@
 #include <cstring>
 
 #include "store/codecs/codec.h"
+#include "store/codecs/kernels/delta_kernel.h"
 
 namespace kilter::store {
 
 /// Elements are coded in runs of this many; what a run has in common is said once.
-inline constexpr std::size_t kSegmentElements = 128;
+inline constexpr std::size_t kSegmentElements = kDeltaSegment;
 
 inline std::size_t count_segments(std::size_t elements) {
   return (elements + kSegmentElements - 1) / kSegmentElements;

@@ -13,10 +13,12 @@ namespace {
 
 using PlanePointers = std::array<std::uint8_t*, kPlanesMax>;
 
-/// A float of more than a byte is rotated by one bit: its exponent comes to lie in the highest
-/// byte, its sign beside the lowest mantissa bits, which are as random.
+/// Floats of more than a byte are rotated to the left: their sign and the exponent bits that rarely
+/// change come to lie in the lowest byte, and the highest holds the rest of the exponent with as
+/// much mantissa as there is room for, whose distribution depends on the exponent.
 BytePlanes planes_of(Element element) {
-  return {element_bytes(element), is_float(element) && element_bytes(element) > 1};
+  constexpr std::uint8_t kRotations[kElementCount] = {0, 2, 1, 2, 5, 0, 0, 0, 0, 0};
+  return {element_bytes(element), kRotations[static_cast<std::size_t>(element)]};
 }
 
 PlanePointers point_at_planes(std::uint8_t* memory, std::size_t planes, std::size_t each) {
@@ -25,8 +27,9 @@ PlanePointers point_at_planes(std::uint8_t* memory, std::size_t planes, std::siz
   return out;
 }
 
-bool all_zero(Bytes bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
+bool all_zero(Bytes bytes) {  // of at least one byte: the first is zero, and each is as the next
+  return bytes[0] == std::byte{0} &&
+         std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }
 
 /// The segments of a run of elements and which of them are kept: those with anything but zeros.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "store/codecs/kernels/planes_kernel.h"
 #include "store/codecs/rans.h"
 
 namespace kilter::store {
@@ -11,19 +12,44 @@ namespace {
 constexpr std::size_t kPlaneSamples = 16;
 constexpr std::size_t kPlaneSampleBytes = 256;
 constexpr std::size_t kWorthOnePartIn = 64;
+// Bytes whose lowest bit differs from that of most, beyond which they are not listed.
+constexpr std::size_t kExceptionsOnePartIn = 256;
 
-bool worth_coding(std::uint64_t bits, std::size_t count) {
-  return bits / 8 + count / kWorthOnePartIn < count;
+/// What a sample says about a plane's bytes.
+struct PlaneSample {
+  std::size_t bytes = 0;
+  std::uint64_t coded_bits = 0;  ///< of the sample
+  bool sevens = false;           ///< whether its lowest bit hardly changes
+};
+
+PlaneSample judge(const SymbolCounts& counts) {
+  PlaneSample out;
+  std::size_t odd = 0;
+  for (std::size_t s = 0; s < counts.size(); ++s) {
+    out.bytes += counts[s];
+    odd += s % 2 == 1 ? counts[s] : 0;
+  }
+  out.coded_bits = sampled_entropy_bits(counts);
+  out.sevens = std::min(odd, out.bytes - odd) <= out.bytes / kExceptionsOnePartIn;
+  return out;
 }
 
-bool sample_is_random(std::span<const std::uint8_t> plane) {
-  if (plane.size() < 4 * kPlaneSamples * kPlaneSampleBytes) return false;
+PlaneSample look_at(std::span<const std::uint8_t> plane) {
   SymbolCounts counts{};
+  if (plane.size() <= 4 * kPlaneSamples * kPlaneSampleBytes) {
+    count_symbols(plane, counts);
+    return judge(counts);
+  }
   const std::size_t stride = plane.size() / kPlaneSamples;
   for (std::size_t i = 0; i < kPlaneSamples; ++i) {
     count_symbols(plane.subspan(i * stride, kPlaneSampleBytes), counts);
   }
-  return !worth_coding(sampled_entropy_bits(counts), kPlaneSamples * kPlaneSampleBytes);
+  return judge(counts);
+}
+
+/// Whether entropy coding promises enough less than the bytes as they are, or seven bits of them.
+bool worth_coding(std::uint64_t bits, std::size_t count, bool sevens) {
+  return bits / 8 + count / kWorthOnePartIn < (sevens ? count / 8 * 7 : count);
 }
 
 bool is_constant(std::span<const std::uint8_t> plane) {
@@ -31,27 +57,78 @@ bool is_constant(std::span<const std::uint8_t> plane) {
                      [&](std::uint8_t byte) { return byte == plane[0]; });
 }
 
-bool encode_coded(std::span<const std::uint8_t> plane, std::vector<std::byte>& out) {
-  if (sample_is_random(plane)) return false;
+void write_mode(PlaneMode mode, std::vector<std::byte>& out) {
+  PayloadWriter(out).u8(static_cast<std::uint8_t>(mode));
+}
+
+bool encode_coded(std::span<const std::uint8_t> plane, bool sevens, std::vector<std::byte>& out) {
   const std::size_t begin = out.size();
-  PayloadWriter(out).u8(static_cast<std::uint8_t>(PlaneMode::kCoded));
+  write_mode(PlaneMode::kCoded, out);
   encode_symbols(plane, {}, 1, out);
-  if (worth_coding((out.size() - begin) * 8, plane.size())) return true;
+  if (worth_coding((out.size() - begin) * 8, plane.size(), sevens)) return true;
   out.resize(begin);
   return false;
+}
+
+bool encode_sevens(std::span<const std::uint8_t> plane, std::vector<std::byte>& out) {
+  std::size_t odd = 0;
+  for (const std::uint8_t byte : plane) odd += byte & 1U;
+  const std::uint8_t low = odd > plane.size() / 2 ? 1 : 0;
+  const std::size_t exceptions = low == 1 ? plane.size() - odd : odd;
+  if (exceptions > plane.size() / kExceptionsOnePartIn) return false;
+
+  write_mode(PlaneMode::kSevens, out);
+  PayloadWriter writer(out);
+  writer.u8(low);
+  writer.u32(static_cast<std::uint32_t>(exceptions));
+  std::size_t expected = 0, left = exceptions;
+  for (std::size_t i = 0; left > 0; ++i) {
+    if ((plane[i] & 1U) == low) continue;
+    writer.varint(static_cast<std::uint32_t>(i - expected));
+    expected = i + 1;
+    --left;
+  }
+  const std::size_t at = out.size(), bytes = (7 * plane.size() + 7) / 8;
+  out.resize(at + bytes + 16);
+  pack_sevens(plane.data(), plane.size(), reinterpret_cast<std::uint8_t*>(out.data() + at));
+  out.resize(at + bytes);
+  return true;
+}
+
+Status decode_sevens(PayloadReader& in, std::span<std::uint8_t> plane) {
+  KILTER_ASSIGN(const std::uint8_t low, in.u8());
+  KILTER_ASSIGN(const std::uint32_t exceptions, in.u32());
+  if (low > 1 || exceptions > plane.size()) return corrupt("a plane of sevens is out of range");
+  PayloadReader list = in;  // the bytes come first, then what differs
+  for (std::uint32_t i = 0; i < exceptions; ++i) KILTER_TRY(in.varint());
+  KILTER_ASSIGN(const Bytes packed, in.take((7 * plane.size() + 7) / 8));
+  unpack_sevens(reinterpret_cast<const std::uint8_t*>(packed.data()), plane.size(), low,
+                plane.data());
+  std::uint64_t next = 0;
+  for (std::uint32_t i = 0; i < exceptions; ++i, ++next) {
+    KILTER_ASSIGN(const std::uint32_t gap, list.varint());
+    next += gap;
+    if (next >= plane.size()) return corrupt("an exception lies behind the end of its plane");
+    plane[next] ^= 1U;
+  }
+  return ok();
 }
 
 }  // namespace
 
 void encode_plane(std::span<const std::uint8_t> plane, std::vector<std::byte>& out) {
-  PayloadWriter writer(out);
   if (!plane.empty() && is_constant(plane)) {
-    writer.u8(static_cast<std::uint8_t>(PlaneMode::kConstant));
-    return writer.u8(plane[0]);
+    write_mode(PlaneMode::kConstant, out);
+    return PayloadWriter(out).u8(plane[0]);
   }
-  if (encode_coded(plane, out)) return;
-  writer.u8(static_cast<std::uint8_t>(PlaneMode::kRaw));
-  writer.bytes(std::as_bytes(plane));
+  const PlaneSample sample = look_at(plane);
+  if (worth_coding(sample.coded_bits, sample.bytes, sample.sevens) &&
+      encode_coded(plane, sample.sevens, out)) {
+    return;
+  }
+  if (sample.sevens && plane.size() >= 64 && encode_sevens(plane, out)) return;
+  write_mode(PlaneMode::kRaw, out);
+  PayloadWriter(out).bytes(std::as_bytes(plane));
 }
 
 Result<const std::uint8_t*> decode_plane(PayloadReader& in, std::size_t count,
@@ -70,6 +147,9 @@ Result<const std::uint8_t*> decode_plane(PayloadReader& in, std::size_t count,
     case PlaneMode::kCoded:
       KILTER_TRY(decode_symbols(in, {}, 1, scratch.first(count)));
       return scratch.data();
+    case PlaneMode::kSevens:
+      KILTER_TRY(decode_sevens(in, scratch.first(count)));
+      return scratch.data();
   }
   return corrupt("a plane's mode is " + std::to_string(mode));
 }
@@ -78,9 +158,11 @@ std::uint64_t estimate_plane_bytes(std::span<const std::uint8_t> sample, std::si
   if (sample.empty()) return count + 1;
   SymbolCounts counts{};
   count_symbols(sample, counts);
-  const std::uint64_t bits = sampled_entropy_bits(counts);
-  if (!worth_coding(bits, sample.size())) return count + 1;
-  return 1 + (bits * count + 8 * sample.size() - 1) / (8 * sample.size());
+  const PlaneSample judged = judge(counts);
+  if (worth_coding(judged.coded_bits, judged.bytes, judged.sevens)) {
+    return 1 + (judged.coded_bits * count + 8 * sample.size() - 1) / (8 * sample.size());
+  }
+  return judged.sevens ? 6 + (7 * count + 7) / 8 : count + 1;
 }
 
 }  // namespace kilter::store

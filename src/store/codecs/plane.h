@@ -1,4 +1,4 @@
-// A run of bytes with its own best coding: as it is, one value, or coded symbols.
+// A run of bytes with its own best coding: as it is, one value, coded symbols, or seven bits each.
 // Source: spec/store-forms.md, Planes.
 #pragma once
 
@@ -9,7 +9,7 @@
 
 namespace kilter::store {
 
-enum class PlaneMode : std::uint8_t { kRaw = 0, kConstant = 1, kCoded = 2 };
+enum class PlaneMode : std::uint8_t { kRaw = 0, kConstant = 1, kCoded = 2, kSevens = 3 };
 
 /// Appends `plane` in its smallest mode. A glance at a sample spares planes without structure the
 /// counting.

@@ -8,8 +8,8 @@
 namespace kilter::store {
 namespace {
 
-// Thirty-two states cost 128 bytes: too much for short runs, which get four.
-constexpr std::size_t kLongRunSymbols = 16384;
+// Sixty-four states cost 256 bytes: too much for short runs, which get four.
+constexpr std::size_t kLongRunSymbols = 32768;
 constexpr std::size_t kShortRunLanes = 4;
 
 std::size_t lanes_of(std::size_t symbols) {

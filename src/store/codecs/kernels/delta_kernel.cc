@@ -6,7 +6,7 @@
 #include <limits>
 #include <type_traits>
 
-// These loops are plain: compiled once for each instruction set, the compiler makes vectors of
+// The loops are plain: compiled once for each instruction set, the compiler makes vectors of
 // them.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "store/codecs/kernels/delta_kernel.cc"
@@ -16,32 +16,39 @@
 HWY_BEFORE_NAMESPACE();
 namespace kilter::store::HWY_NAMESPACE {
 
+// Elements of up to 32 bits are worked on as 32-bit lanes in whole segments, zeros behind the last:
+// loops of one type and a fixed length are those that compilers make vectors of.
 template <typename U>
-inline constexpr unsigned kDeltaWidth = std::numeric_limits<U>::digits;
+using DeltaWide = std::conditional_t<sizeof(U) <= 4, std::uint32_t, std::uint64_t>;
+template <typename U>
+inline constexpr DeltaWide<U> kDeltaMask = std::numeric_limits<U>::max();
+template <typename U>
+inline constexpr unsigned kDeltaTopBit = std::numeric_limits<U>::digits - 1;
 
-/// What the loops compute in: no narrower than int, or the language would promote to signed.
 template <typename U>
-using DeltaWide = std::conditional_t<(sizeof(U) < 4), std::uint32_t, U>;
-
-template <typename U>
-HWY_INLINE U delta_load(const std::byte* from, std::size_t i) {
-  U value;
-  std::memcpy(&value, from + i * sizeof(U), sizeof(U));
-  return value;
-}
+struct DeltaLanes {
+  DeltaLanes() = default;
+  HWY_INLINE DeltaLanes(const std::byte* elements, std::size_t count) {
+    U narrow[kDeltaSegment];
+    std::memcpy(narrow, elements, count * sizeof(U));
+    if (count < kDeltaSegment) std::fill(narrow + count, narrow + kDeltaSegment, U{0});
+    for (std::size_t i = 0; i < kDeltaSegment; ++i) at[i] = narrow[i];
+  }
+  alignas(64) DeltaWide<U> at[kDeltaSegment];
+};
 
 /// Floats in the order of their values: all bits of negatives flipped, the sign of the others.
 template <typename U>
-HWY_INLINE U delta_ordered(U bits, U float_mask) {
-  const U top = static_cast<U>(U{1} << (kDeltaWidth<U> - 1));
-  const U negative = static_cast<U>(-static_cast<DeltaWide<U>>(bits >> (kDeltaWidth<U> - 1)));
-  return static_cast<U>(bits ^ ((negative | top) & float_mask));
+HWY_INLINE DeltaWide<U> delta_ordered(DeltaWide<U> bits, DeltaWide<U> float_mask) {
+  constexpr DeltaWide<U> kTop = DeltaWide<U>{1} << kDeltaTopBit<U>;
+  const DeltaWide<U> negative = DeltaWide<U>{0} - (bits >> kDeltaTopBit<U>);
+  return bits ^ ((negative | kTop) & float_mask);
 }
 template <typename U>
-HWY_INLINE U delta_unordered(U order, U float_mask) {
-  const U top = static_cast<U>(U{1} << (kDeltaWidth<U> - 1));
-  const U negative = static_cast<U>(static_cast<DeltaWide<U>>(order >> (kDeltaWidth<U> - 1)) - 1U);
-  return static_cast<U>(order ^ ((negative | top) & float_mask));
+HWY_INLINE DeltaWide<U> delta_unordered(DeltaWide<U> order, DeltaWide<U> float_mask) {
+  constexpr DeltaWide<U> kTop = DeltaWide<U>{1} << kDeltaTopBit<U>;
+  const DeltaWide<U> negative = (order >> kDeltaTopBit<U>)-DeltaWide<U>{1};
+  return order ^ ((negative | kTop) & float_mask);
 }
 
 /// How many bits the magnitude has: the exponent of a float that cannot have rounded up, because
@@ -49,100 +56,122 @@ HWY_INLINE U delta_unordered(U order, U float_mask) {
 HWY_INLINE std::uint32_t delta_class(std::uint32_t magnitude) {
   const auto value = static_cast<float>(static_cast<std::int32_t>(magnitude & ~(magnitude >> 1)));
   const std::uint32_t exponent = std::bit_cast<std::uint32_t>(value) >> 23 & 0xFF;
-  return magnitude == 0 ? 0 : exponent - 126;
+  return exponent == 0 ? 0 : exponent - 126;
 }
-HWY_INLINE std::uint32_t delta_class(std::uint64_t magnitude) {
-  return static_cast<std::uint32_t>(std::bit_width(magnitude));
+HWY_INLINE std::uint64_t delta_class(std::uint64_t magnitude) {
+  return static_cast<std::uint64_t>(std::bit_width(magnitude));
 }
 
 template <typename U>
-HWY_INLINE std::uint32_t delta_exponent(U bits, unsigned mantissa_bits) {
-  return static_cast<std::uint32_t>(static_cast<U>(bits << 1U) >> (mantissa_bits + 1));
+HWY_INLINE DeltaWide<U> delta_exponent(DeltaWide<U> bits, unsigned mantissa_bits,
+                                       DeltaWide<U> float_mask) {
+  return (bits & (kDeltaMask<U> >> 1) & float_mask) >> mantissa_bits;
 }
 
 template <typename U>
 DeltaSegment measure_as(const DeltaLayout& layout, const std::byte* plain,
                         const std::byte* predicted, const std::byte* base, std::size_t count,
-                        std::uint8_t* symbols, std::uint64_t* magnitudes) {
+                        std::uint8_t* symbols, std::uint64_t* low_bits) {
   using Wide = DeltaWide<U>;
-  const U float_mask = layout.is_float ? std::numeric_limits<U>::max() : U{0};
-  const std::uint32_t exponent_mask = layout.is_float ? ~0U : 0U;
-  std::uint32_t changed = 0, class_sum = 0, level_sum = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const U to = delta_ordered<U>(delta_load<U>(plain, i), float_mask);
-    const U from = delta_ordered<U>(delta_load<U>(predicted, i), float_mask);
-    const U difference = static_cast<U>(to - from);
-    const std::uint32_t negative = static_cast<std::uint32_t>(difference >> (kDeltaWidth<U> - 1));
-    const Wide magnitude = static_cast<U>(negative != 0 ? U{0} - difference : difference);
-    const std::uint32_t size = delta_class(magnitude);
-    const std::uint32_t below = size < 2 ? 0 : size - 2;
-    const auto half = static_cast<std::uint32_t>(magnitude >> below) & 1U;
-    const std::uint32_t large = 3 + 4 * below + 2 * half + negative;
-    symbols[i] = static_cast<std::uint8_t>(size < 2 ? size + (size & negative) : large);
-    magnitudes[i] = magnitude;
-    const std::uint32_t exponent =
-        delta_exponent<U>(delta_load<U>(base, i), layout.mantissa_bits) & exponent_mask;
-    changed += size != 0;
-    class_sum += size;
-    level_sum += size != 0 ? size + exponent : 0;
+  const Wide float_mask = layout.is_float ? kDeltaMask<U> : 0;
+  const unsigned mantissa_bits = layout.mantissa_bits;
+  const DeltaLanes<U> to(plain, count), from(predicted, count), context(base, count);
+  alignas(64) Wide symbol[kDeltaSegment], low[kDeltaSegment];
+  alignas(64) Wide sizes[kDeltaSegment], levels[kDeltaSegment];
+  for (std::size_t i = 0; i < kDeltaSegment; ++i) {
+    const Wide difference =
+        (delta_ordered<U>(to.at[i], float_mask) - delta_ordered<U>(from.at[i], float_mask)) &
+        kDeltaMask<U>;
+    const Wide negative = difference >> kDeltaTopBit<U>;
+    const Wide magnitude = ((difference ^ (Wide{0} - negative)) + negative) & kDeltaMask<U>;
+    const Wide size = delta_class(magnitude);
+    const Wide below = size < 2 ? 0 : size - 2;
+    const Wide large = 3 + 4 * below + 2 * (magnitude >> below & 1) + negative;
+    symbol[i] = size < 2 ? size + (size & negative) : large;
+    low[i] = magnitude & ((Wide{1} << below) - 1);
+    sizes[i] = size;
+    const Wide level = size + delta_exponent<U>(context.at[i], mantissa_bits, float_mask);
+    levels[i] = size == 0 ? 0 : level;
   }
-  return {changed, class_sum, level_sum};
+  Wide changed = 0, class_sum = 0, level_sum = 0;
+  for (std::size_t i = 0; i < kDeltaSegment; ++i) class_sum += sizes[i];
+  for (std::size_t i = 0; i < kDeltaSegment; ++i) level_sum += levels[i];
+  for (std::size_t i = 0; i < kDeltaSegment; ++i) changed += std::min<Wide>(sizes[i], 1);
+  for (std::size_t i = 0; i < count; ++i) symbols[i] = static_cast<std::uint8_t>(symbol[i]);
+  for (std::size_t i = 0; i < count; ++i) low_bits[i] = low[i];
+  return {static_cast<std::uint32_t>(changed), static_cast<std::uint32_t>(class_sum), level_sum};
 }
 
 template <typename U>
 void contexts_as(const DeltaLayout& layout, const std::byte* base, std::size_t count, int level,
                  std::uint8_t* contexts) {
-  const std::uint32_t exponent_mask = layout.is_float ? ~0U : 0U;
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint32_t exponent =
-        delta_exponent<U>(delta_load<U>(base, i), layout.mantissa_bits) & exponent_mask;
-    const int context = level - static_cast<int>(exponent);
-    contexts[i] =
-        static_cast<std::uint8_t>(std::clamp(context, 0, static_cast<int>(kDeltaContexts) - 1));
+  using Wide = DeltaWide<U>;
+  const Wide float_mask = layout.is_float ? kDeltaMask<U> : 0;
+  const unsigned mantissa_bits = layout.mantissa_bits;
+  const DeltaLanes<U> from(base, count);
+  alignas(64) std::int32_t context[kDeltaSegment];
+  for (std::size_t i = 0; i < kDeltaSegment; ++i) {
+    const auto exponent =
+        static_cast<std::int32_t>(delta_exponent<U>(from.at[i], mantissa_bits, float_mask));
+    context[i] = std::clamp(level - exponent, 0, static_cast<int>(kDeltaContexts) - 1);
   }
+  for (std::size_t i = 0; i < count; ++i) contexts[i] = static_cast<std::uint8_t>(context[i]);
 }
 
 template <typename U>
 void restore_as(const DeltaLayout& layout, const std::byte* predicted, const std::uint8_t* symbols,
-                const std::uint64_t* bits, std::size_t count, std::byte* plain) {
+                const std::uint64_t* low_bits, std::size_t count, std::byte* plain) {
   using Wide = DeltaWide<U>;
-  const U float_mask = layout.is_float ? std::numeric_limits<U>::max() : U{0};
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint32_t symbol = symbols[i];
-    const std::uint32_t large = symbol < 3 ? 0 : symbol - 3;
+  const Wide float_mask = layout.is_float ? kDeltaMask<U> : 0;
+  const DeltaLanes<U> from(predicted, count);
+  alignas(64) Wide symbol[kDeltaSegment] = {}, low[kDeltaSegment] = {};
+  for (std::size_t i = 0; i < count; ++i) symbol[i] = symbols[i];
+  for (std::size_t i = 0; i < count; ++i) low[i] = static_cast<Wide>(low_bits[i]);
+  alignas(64) U out[kDeltaSegment];
+  for (std::size_t i = 0; i < kDeltaSegment; ++i) {
+    const Wide large = symbol[i] < 3 ? 0 : symbol[i] - 3;
     // A damaged symbol may ask for more bits than there are: any value will do, no shift may.
-    const std::uint32_t below = std::min<std::uint32_t>(large >> 2, kDeltaWidth<Wide> - 1);
-    const Wide high = static_cast<Wide>(Wide{2 + (large >> 1 & 1)} << below);
-    const Wide magnitude = symbol < 3 ? Wide{symbol != 0} : high | static_cast<Wide>(bits[i]);
-    const bool negative = symbol < 3 ? symbol == 2 : (large & 1) != 0;
-    const U difference = static_cast<U>(negative ? Wide{0} - magnitude : magnitude);
-    const U from = delta_ordered<U>(delta_load<U>(predicted, i), float_mask);
-    const U value = delta_unordered<U>(static_cast<U>(from + difference), float_mask);
-    std::memcpy(plain + i * sizeof(U), &value, sizeof(U));
+    const Wide below = std::min<Wide>(large >> 2, std::numeric_limits<Wide>::digits - 1);
+    const Wide far = (2 + (large >> 1 & 1)) << below | low[i];
+    const Wide magnitude = symbol[i] < 3 ? (symbol[i] + 1) >> 1 : far;
+    const Wide negative = symbol[i] < 3 ? symbol[i] >> 1 : large & 1;
+    const Wide difference = (magnitude ^ (Wide{0} - negative)) + negative;
+    const Wide order = (delta_ordered<U>(from.at[i], float_mask) + difference) & kDeltaMask<U>;
+    out[i] = static_cast<U>(delta_unordered<U>(order, float_mask));
   }
+  std::memcpy(plain, out, count * sizeof(U));
 }
 
 void scale_segment(const std::byte* base, std::size_t count, float scale, unsigned repeats,
                    std::byte* predicted) {
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto bits = delta_load<std::uint32_t>(base, i);
-    float value = std::bit_cast<float>(bits);
-    for (unsigned k = 0; k < repeats; ++k) value *= scale;
-    const std::uint32_t exponent = bits >> 23 & 0xFF;
+  const DeltaLanes<std::uint32_t> from(base, count);
+  alignas(64) float value[kDeltaSegment];
+  alignas(64) std::uint32_t out[kDeltaSegment];
+  for (std::size_t i = 0; i < kDeltaSegment; ++i) {
+    const std::uint32_t exponent = from.at[i] >> 23 & 0xFF;
     const bool scaled = exponent >= kScaledExponentMin && exponent <= kScaledExponentMax;
-    const std::uint32_t out = scaled ? std::bit_cast<std::uint32_t>(value) : bits;
-    std::memcpy(predicted + 4 * i, &out, 4);
+    value[i] = scaled ? std::bit_cast<float>(from.at[i]) : 1.0F;
+    out[i] = scaled ? 0 : from.at[i];
   }
+  for (unsigned k = 0; k < repeats; ++k) {
+    for (std::size_t i = 0; i < kDeltaSegment; ++i) value[i] *= scale;
+  }
+  for (std::size_t i = 0; i < kDeltaSegment; ++i) {
+    const std::uint32_t exponent = from.at[i] >> 23 & 0xFF;
+    const bool scaled = exponent >= kScaledExponentMin && exponent <= kScaledExponentMax;
+    out[i] = scaled ? std::bit_cast<std::uint32_t>(value[i]) : out[i];
+  }
+  std::memcpy(predicted, out, count * sizeof(std::uint32_t));
 }
 
 DeltaSegment measure_segment(const DeltaLayout& layout, const std::byte* plain,
                              const std::byte* predicted, const std::byte* base, std::size_t count,
-                             std::uint8_t* symbols, std::uint64_t* magnitudes) {
+                             std::uint8_t* symbols, std::uint64_t* low_bits) {
   const auto run = layout.element_bytes == 1   ? &measure_as<std::uint8_t>
                    : layout.element_bytes == 2 ? &measure_as<std::uint16_t>
                    : layout.element_bytes == 4 ? &measure_as<std::uint32_t>
                                                : &measure_as<std::uint64_t>;
-  return run(layout, plain, predicted, base, count, symbols, magnitudes);
+  return run(layout, plain, predicted, base, count, symbols, low_bits);
 }
 
 void contexts_of_segment(const DeltaLayout& layout, const std::byte* base, std::size_t count,
@@ -155,13 +184,13 @@ void contexts_of_segment(const DeltaLayout& layout, const std::byte* base, std::
 }
 
 void restore_segment(const DeltaLayout& layout, const std::byte* predicted,
-                     const std::uint8_t* symbols, const std::uint64_t* bits, std::size_t count,
+                     const std::uint8_t* symbols, const std::uint64_t* low_bits, std::size_t count,
                      std::byte* plain) {
   const auto run = layout.element_bytes == 1   ? &restore_as<std::uint8_t>
                    : layout.element_bytes == 2 ? &restore_as<std::uint16_t>
                    : layout.element_bytes == 4 ? &restore_as<std::uint32_t>
                                                : &restore_as<std::uint64_t>;
-  run(layout, predicted, symbols, bits, count, plain);
+  run(layout, predicted, symbols, low_bits, count, plain);
 }
 
 }  // namespace kilter::store::HWY_NAMESPACE
@@ -182,9 +211,9 @@ void delta_scale(const std::byte* base, std::size_t count, float scale, unsigned
 
 DeltaSegment delta_measure(const DeltaLayout& layout, const std::byte* plain,
                            const std::byte* predicted, const std::byte* base, std::size_t count,
-                           std::uint8_t* symbols, std::uint64_t* magnitudes) {
+                           std::uint8_t* symbols, std::uint64_t* low_bits) {
   return HWY_DYNAMIC_DISPATCH(measure_segment)(layout, plain, predicted, base, count, symbols,
-                                               magnitudes);
+                                               low_bits);
 }
 
 void delta_contexts(const DeltaLayout& layout, const std::byte* base, std::size_t count, int level,
@@ -193,9 +222,9 @@ void delta_contexts(const DeltaLayout& layout, const std::byte* base, std::size_
 }
 
 void delta_restore(const DeltaLayout& layout, const std::byte* predicted,
-                   const std::uint8_t* symbols, const std::uint64_t* bits, std::size_t count,
+                   const std::uint8_t* symbols, const std::uint64_t* low_bits, std::size_t count,
                    std::byte* plain) {
-  HWY_DYNAMIC_DISPATCH(restore_segment)(layout, predicted, symbols, bits, count, plain);
+  HWY_DYNAMIC_DISPATCH(restore_segment)(layout, predicted, symbols, low_bits, count, plain);
 }
 
 }  // namespace kilter::store

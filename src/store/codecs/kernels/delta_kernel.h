@@ -7,6 +7,9 @@
 
 namespace kilter::store {
 
+/// Elements of a whole segment; `count` below is at most this.
+inline constexpr std::size_t kDeltaSegment = 128;
+
 /// What the loops need to know of an element. Little-endian, no alignment needed.
 struct DeltaLayout {
   std::size_t element_bytes = 0;
@@ -30,18 +33,19 @@ struct DeltaSegment {
   std::uint64_t level_sum = 0;  ///< of class plus base exponent of those that differ
 };
 
-/// Differences of a segment: symbols[i] (see the specification) and magnitudes[i] = |difference|.
+/// Differences of a segment: their symbols (see the specification) and low_bits[i], the bits of
+/// the magnitude that the symbol leaves out.
 DeltaSegment delta_measure(const DeltaLayout& layout, const std::byte* plain,
                            const std::byte* predicted, const std::byte* base, std::size_t count,
-                           std::uint8_t* symbols, std::uint64_t* magnitudes);
+                           std::uint8_t* symbols, std::uint64_t* low_bits);
 
 /// contexts[i] = level - exponent of base[i], cut to [0, 15].
 void delta_contexts(const DeltaLayout& layout, const std::byte* base, std::size_t count, int level,
                     std::uint8_t* contexts);
 
-/// plain[i] = predicted[i] + the difference of symbols[i] with its low bits[i].
+/// plain[i] = predicted[i] + the difference of symbols[i] and low_bits[i].
 void delta_restore(const DeltaLayout& layout, const std::byte* predicted,
-                   const std::uint8_t* symbols, const std::uint64_t* bits, std::size_t count,
+                   const std::uint8_t* symbols, const std::uint64_t* low_bits, std::size_t count,
                    std::byte* plain);
 
 /// Low bits that follow a symbol: none up to symbol 6, then one more every four symbols.

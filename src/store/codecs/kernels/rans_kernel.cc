@@ -13,10 +13,6 @@
 #define KILTER_RANS_KERNEL_ONCE_
 namespace kilter::store {
 
-// Four vectors of eight lanes: enough that each hides the others' gathers, and a mask of eight
-// lanes is small enough for a table.
-inline constexpr std::size_t kRansVectorLanes = 8;
-
 /// For each mask of eight lanes that take a word: which of the next eight words each takes.
 struct RansSpread {
   constexpr RansSpread() {
@@ -46,6 +42,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 #define KILTER_RANS_VECTORS (HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE && HWY_MAX_BYTES >= 32)
 
 #if KILTER_RANS_VECTORS
+// Several vectors at once hide each other's gathers.
+inline constexpr std::size_t kRansVectorLanes = HWY_MAX_BYTES >= 64 ? 16 : 8;
 using RansTag32 = hn::FixedTag<std::uint32_t, kRansVectorLanes>;
 using RansTag16 = hn::FixedTag<std::uint16_t, kRansVectorLanes>;
 using RansTag8 = hn::FixedTag<std::uint8_t, kRansVectorLanes>;
@@ -56,15 +54,36 @@ HWY_INLINE RansVector rans_load_bytes(const std::uint8_t* from) {
   return hn::PromoteTo(RansTag32(), hn::LoadU(RansTag8(), from));
 }
 
-/// The table entries of the slots or symbols `index`, each in its own context's part.
-template <int kEntryBits>
-HWY_INLINE RansVector rans_entries(const RansCoding& coding, std::size_t symbol, RansVector index) {
-  const RansTag32 d;
-  if (coding.contexts != nullptr) {
-    index = hn::Or(index, hn::ShiftLeft<kEntryBits>(rans_load_bytes(coding.contexts + symbol)));
+// Tables are read by plain loads, two lanes to a word: where processors guard their gathers against
+// leaking (Intel's before 2023) that is faster, and elsewhere no slower by much.
+HWY_INLINE std::uint64_t rans_pair(const std::uint32_t* table, std::size_t first,
+                                   std::size_t second) {
+  return table[first] | std::uint64_t{table[second]} << 32;
+}
+
+HWY_INLINE void rans_look_up(const std::uint32_t* table, const std::uint32_t* slots,
+                             std::uint32_t* entries) {
+  for (std::size_t i = 0; i < kRansLanes; i += 2) {
+    std::uint64_t pair = 0;
+    std::memcpy(&pair, slots + i, sizeof pair);
+    pair = rans_pair(table, pair & 0xFFFFFFFF, pair >> 32);
+    std::memcpy(entries + i, &pair, sizeof pair);
   }
-  const hn::RebindToSigned<RansTag32> di;
-  return hn::GatherIndex(d, coding.table, hn::BitCast(di, index));
+}
+
+/// For each lane of the mask, how many lanes of it come before: which of the next words it takes.
+HWY_INLINE RansVector rans_ranks(const std::uint8_t* mask) {
+#if HWY_MAX_BYTES >= 64
+  std::uint64_t low = 0, high = 0;
+  std::memcpy(&low, kRansSpread.at[mask[0]], sizeof low);
+  std::memcpy(&high, kRansSpread.at[mask[1]], sizeof high);
+  high += static_cast<std::uint64_t>(std::popcount(mask[0])) * 0x0101010101010101ULL;
+  const hn::FixedTag<std::uint64_t, 2> d;
+  const auto ranks = hn::InterleaveLower(d, hn::Set(d, low), hn::Set(d, high));
+  return hn::PromoteTo(RansTag32(), hn::BitCast(RansTag8(), ranks));
+#else
+  return rans_load_bytes(kRansSpread.at[mask[0]]);
+#endif
 }
 
 /// Gives the next words to the lanes whose state fell below the limit.
@@ -72,23 +91,27 @@ HWY_INLINE RansVector rans_refill(RansVector state, const std::byte*& next) {
   const RansTag32 d;
   const RansTag16 d16;
   const auto low = hn::Lt(state, hn::Set(d, kRansLow));
-  std::uint8_t mask = 0;
-  hn::StoreMaskBits(d, low, &mask);
+  std::uint8_t mask[kRansVectorLanes / 8] = {};
+  hn::StoreMaskBits(d, low, mask);
   const hn::FixedTag<std::uint8_t, 2 * kRansVectorLanes> d_bytes;
   const auto words = hn::PromoteTo(
       d, hn::BitCast(d16, hn::LoadU(d_bytes, reinterpret_cast<const std::uint8_t*>(next))));
-  const auto order = hn::IndicesFromVec(d, rans_load_bytes(kRansSpread.at[mask]));
-  next += 2 * std::popcount(mask);
+  const auto order = hn::IndicesFromVec(d, rans_ranks(mask));
+  next += 2 * hn::CountTrue(d, low);
   const auto refilled = hn::Or(hn::ShiftLeft<16>(state), hn::TableLookupLanes(words, order));
   return hn::IfThenElse(low, refilled, state);
 }
 
-HWY_INLINE RansVector rans_decode_vector(const RansCoding& coding, std::size_t symbol,
-                                         RansVector state, std::uint8_t* symbols) {
+HWY_INLINE RansVector rans_slots(const RansCoding& coding, std::size_t symbol, RansVector state) {
+  const auto slot = hn::And(state, hn::Set(RansTag32(), 0xFFF));
+  if (coding.contexts == nullptr) return slot;
+  return hn::Or(slot, hn::ShiftLeft<12>(rans_load_bytes(coding.contexts + symbol)));
+}
+
+HWY_INLINE RansVector rans_decode_vector(RansVector entry, RansVector state,
+                                         std::uint8_t* symbols) {
   const RansTag32 d;
-  const auto slot = hn::And(state, hn::Set(d, 0xFFF));
-  const auto entry = rans_entries<12>(coding, symbol, slot);
-  hn::StoreU(hn::TruncateTo(RansTag8(), entry), RansTag8(), symbols + symbol);
+  hn::StoreU(hn::TruncateTo(RansTag8(), entry), RansTag8(), symbols);
   const auto frequency = hn::Add(hn::ShiftRight<20>(entry), hn::Set(d, 1));
   const auto offset = hn::And(hn::ShiftRight<8>(entry), hn::Set(d, 0xFFF));
   return hn::Add(hn::Mul(frequency, hn::ShiftRight<12>(state)), offset);
@@ -127,11 +150,22 @@ HWY_INLINE RansVector rans_push(RansVector state, RansVector frequency, RansVect
   return hn::Add(hn::ShiftLeft<12>(quotient), hn::Add(rest, start));
 }
 
-HWY_INLINE RansVector rans_encode_vector(const RansCoding& coding, std::size_t symbol,
-                                         RansVector state, const std::uint8_t* symbols,
-                                         std::uint16_t*& out) {
-  const auto entry =
-      rans_reverse(rans_entries<8>(coding, symbol, rans_load_bytes(symbols + symbol)));
+/// The table entries of a round's symbols.
+HWY_INLINE void rans_find(const RansCoding& coding, std::size_t symbol, const std::uint8_t* symbols,
+                          std::uint32_t* entries) {
+  const std::uint8_t* const at = symbols + symbol;
+  for (std::size_t i = 0; i < kRansLanes; i += 2) {
+    std::size_t first = at[i], second = at[i + 1];
+    if (coding.contexts != nullptr) {
+      first |= std::size_t{coding.contexts[symbol + i]} << 8;
+      second |= std::size_t{coding.contexts[symbol + i + 1]} << 8;
+    }
+    const std::uint64_t pair = rans_pair(coding.table, first, second);
+    std::memcpy(entries + i, &pair, sizeof pair);
+  }
+}
+
+HWY_INLINE RansVector rans_encode_vector(RansVector entry, RansVector state, std::uint16_t*& out) {
   const auto frequency = hn::And(entry, hn::Set(RansTag32(), 0xFFFF));
   state = rans_spill(state, frequency, out);
   return rans_push(state, frequency, hn::ShiftRight<16>(entry));
@@ -145,17 +179,26 @@ std::size_t rans_decode_vectors(const RansCoding& coding, std::size_t rounds, st
 #if KILTER_RANS_VECTORS
   const RansTag32 d;
   RansVector state[kRansVectors];
-  for (std::size_t v = 0; v < kRansVectors; ++v) state[v] = hn::LoadU(d, states + 8 * v);
+  for (std::size_t v = 0; v < kRansVectors; ++v)
+    state[v] = hn::LoadU(d, states + kRansVectorLanes * v);
+  alignas(64) std::uint32_t slots[kRansLanes], entries[kRansLanes];
   const std::byte* from = next;
   for (; round < rounds && end - from >= std::ptrdiff_t{kRansWindowBytes}; ++round) {
     const std::size_t symbol = round * kRansLanes;
     for (std::size_t v = 0; v < kRansVectors; ++v) {
-      state[v] = rans_decode_vector(coding, symbol + 8 * v, state[v], symbols);
+      const std::size_t at = kRansVectorLanes * v;
+      hn::Store(rans_slots(coding, symbol + at, state[v]), d, slots + at);
+    }
+    rans_look_up(coding.table, slots, entries);
+    for (std::size_t v = 0; v < kRansVectors; ++v) {
+      const std::size_t at = kRansVectorLanes * v;
+      state[v] = rans_decode_vector(hn::Load(d, entries + at), state[v], symbols + symbol + at);
     }
     for (std::size_t v = 0; v < kRansVectors; ++v) state[v] = rans_refill(state[v], from);
   }
   next = from;
-  for (std::size_t v = 0; v < kRansVectors; ++v) hn::StoreU(state[v], d, states + 8 * v);
+  for (std::size_t v = 0; v < kRansVectors; ++v)
+    hn::StoreU(state[v], d, states + kRansVectorLanes * v);
 #else
   RansCoding part = coding;
   for (; round < rounds && end - next >= std::ptrdiff_t{kRansWindowBytes}; ++round) {
@@ -173,15 +216,18 @@ std::uint16_t* rans_encode_vectors(const RansCoding& coding, std::size_t rounds,
   const RansTag32 d;
   RansVector state[kRansVectors];
   for (std::size_t v = 0; v < kRansVectors; ++v) {
-    state[v] = rans_reverse(hn::LoadU(d, states + 8 * v));
+    state[v] = rans_reverse(hn::LoadU(d, states + kRansVectorLanes * v));
   }
+  alignas(64) std::uint32_t entries[kRansLanes];
   while (rounds-- > 0) {
+    rans_find(coding, rounds * kRansLanes, symbols, entries);
     for (std::size_t v = kRansVectors; v-- > 0;) {
-      state[v] = rans_encode_vector(coding, rounds * kRansLanes + 8 * v, state[v], symbols, out);
+      const auto entry = rans_reverse(hn::Load(d, entries + kRansVectorLanes * v));
+      state[v] = rans_encode_vector(entry, state[v], out);
     }
   }
   for (std::size_t v = 0; v < kRansVectors; ++v) {
-    hn::StoreU(rans_reverse(state[v]), d, states + 8 * v);
+    hn::StoreU(rans_reverse(state[v]), d, states + kRansVectorLanes * v);
   }
   return out;
 #else

@@ -1,0 +1,208 @@
+// Vector paths against the references, bit for bit.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "store/codecs/kernels/cast_kernel.h"
+#include "store/codecs/kernels/planes_kernel.h"
+#include "store/codecs/kernels/rans_kernel.h"
+#include "store/codecs/rans.h"
+#include "tensor/float_format.h"
+
+namespace kilter::store {
+namespace {
+
+std::vector<std::uint8_t> skewed_symbols(std::size_t count, unsigned kinds, unsigned seed) {
+  std::mt19937 random(seed);
+  std::vector<std::uint8_t> out(count);
+  for (std::uint8_t& symbol : out) {
+    symbol = static_cast<std::uint8_t>(std::min(random() % kinds, random() % kinds));
+  }
+  return out;
+}
+
+struct RansTables {
+  std::vector<std::uint32_t> encode, decode;
+  RansTables(const std::vector<std::uint8_t>& symbols, const std::vector<std::uint8_t>& contexts,
+             std::size_t count)
+      : encode(count * kEncodeEntries), decode(count * kDecodeEntries) {
+    std::vector<SymbolCounts> counts(count);
+    for (std::size_t i = 0; i < symbols.size(); ++i) ++counts[contexts[i]][symbols[i]];
+    for (std::size_t c = 0; c < count; ++c) {
+      const Frequencies frequencies = normalize(counts[c]);
+      fill_encode_table(frequencies, encode.data() + c * kEncodeEntries);
+      fill_decode_table(frequencies, decode.data() + c * kDecodeEntries);
+    }
+  }
+};
+
+TEST(RansKernel, AgreesWithTheReferenceForEveryAlphabetAndContexts) {
+  for (const unsigned kinds : {1U, 2U, 3U, 17U, 256U}) {
+    for (const std::size_t context_count : {1U, 3U, 16U}) {
+      constexpr std::size_t kRounds = 40;
+      const auto symbols = skewed_symbols(kRounds * kRansLanes, kinds, kinds);
+      auto contexts = skewed_symbols(symbols.size(), static_cast<unsigned>(context_count), 9);
+      const RansTables tables(symbols, contexts, context_count);
+      RansCoding coding{tables.encode.data(), contexts.data(), kRansLanes};
+
+      std::vector<std::uint32_t> states(kRansLanes, kRansLow), other = states;
+      std::vector<std::uint16_t> words(symbols.size() + 16), other_words = words;
+      auto* const end = rans_encode_reference(coding, symbols.size(), states.data(), symbols.data(),
+                                              words.data());
+      auto* const other_end =
+          rans_encode_rounds(coding, kRounds, other.data(), symbols.data(), other_words.data());
+      ASSERT_EQ(states, other) << kinds;
+      ASSERT_EQ(end - words.data(), other_end - other_words.data());
+      const auto count = static_cast<std::size_t>(end - words.data());
+      ASSERT_TRUE(std::equal(words.data(), end, other_words.data()));
+
+      std::vector<std::uint16_t> stream(words.rend() - static_cast<std::ptrdiff_t>(count),
+                                        words.rend());
+      stream.resize(count + kRansWindowBytes);
+      const auto* next = reinterpret_cast<const std::byte*>(stream.data());
+      const std::byte* const last = next + 2 * stream.size();
+      coding.table = tables.decode.data();
+      std::vector<std::uint8_t> found(symbols.size());
+      ASSERT_EQ(rans_decode_rounds(coding, kRounds, states.data(), next, last, found.data()),
+                kRounds);
+      ASSERT_EQ(found, symbols);
+      ASSERT_EQ(next, reinterpret_cast<const std::byte*>(stream.data()) + 2 * count);
+    }
+  }
+}
+
+TEST(RansKernel, DecodesAnyWordsAsTheReferenceDoes) {
+  const auto symbols = skewed_symbols(4096, 30, 1);
+  const RansTables tables(symbols, std::vector<std::uint8_t>(symbols.size()), 1);
+  const RansCoding coding{tables.decode.data(), nullptr, kRansLanes};
+  std::mt19937 random(4);
+  std::vector<std::byte> words(3000);
+  for (std::byte& byte : words) byte = static_cast<std::byte>(random());
+  std::vector<std::uint32_t> states(kRansLanes), other;
+  for (std::uint32_t& state : states) state = static_cast<std::uint32_t>(random());
+  states[0] = 0;
+  states[63] = ~0U;
+  other = states;
+  std::vector<std::uint8_t> found(8192), expected(8192);
+  const std::byte* next = words.data();
+  const std::size_t rounds = rans_decode_rounds(coding, 128, states.data(), next,
+                                                words.data() + words.size(), found.data());
+  const std::byte* const end =
+      rans_decode_reference(coding, rounds * kRansLanes, other.data(), words.data(),
+                            words.data() + words.size(), expected.data());
+  EXPECT_GT(rounds, 0U);
+  EXPECT_EQ(next, end);
+  EXPECT_EQ(states, other);
+  EXPECT_EQ(found, expected);
+}
+
+TEST(PlanesKernel, AgreesWithTheReferenceAtEveryLength) {
+  std::mt19937 random(2);
+  std::vector<std::byte> elements(8 * 400 + 1);
+  for (std::byte& byte : elements) byte = static_cast<std::byte>(random());
+  for (const std::size_t width : {1U, 2U, 4U, 8U}) {
+    for (const unsigned rotation : {0U, 1U, 2U, 5U}) {
+      for (std::size_t count = 0; count < 400; count += 1 + count / 7) {
+        std::vector<std::uint8_t> a(width * count + 1), b = a;
+        std::uint8_t *to_a[kPlanesMax] = {}, *to_b[kPlanesMax] = {};
+        for (std::size_t k = 0; k < width; ++k) {
+          to_a[k] = a.data() + k * count;
+          to_b[k] = b.data() + k * count;
+        }
+        const BytePlanes layout{width, rotation};
+        split_planes(layout, elements.data() + 1, count, to_a);
+        split_planes_reference(layout, elements.data() + 1, count, to_b);
+        ASSERT_EQ(a, b) << width << " " << rotation << " " << count;
+        std::vector<std::byte> back(width * count + 1), other = back;
+        merge_planes(layout, to_a, count, back.data());
+        merge_planes_reference(layout, to_a, count, other.data());
+        ASSERT_EQ(back, other);
+        ASSERT_EQ(std::memcmp(back.data(), elements.data() + 1, width * count), 0);
+      }
+    }
+  }
+}
+
+TEST(PlanesKernel, SevensComeBackAtEveryLength) {
+  std::mt19937 random(3);
+  for (std::size_t count = 0; count < 1200; count += 1 + count / 9) {
+    std::vector<std::uint8_t> plane(count), back(count), packed((7 * count + 7) / 8 + 16);
+    for (std::uint8_t& byte : plane) byte = static_cast<std::uint8_t>(random() | 1);
+    pack_sevens(plane.data(), count, packed.data());
+    const std::vector<std::uint8_t> exact(packed.begin(), packed.end() - 16);
+    unpack_sevens(exact.data(), count, 1, back.data());
+    ASSERT_EQ(back, plane) << count;
+  }
+}
+
+/// The nearest pattern by search in the exact values: slow and sure.
+std::uint32_t nearest(const FloatFormat& format, std::uint32_t infinity, float value) {
+  const double magnitude = std::fabs(double{value});
+  std::uint32_t best = 0;
+  for (std::uint32_t p = 1; p < infinity; ++p) {
+    const double low = magnitude - decode_float(format, best);
+    const double high = decode_float(format, p) - magnitude;
+    if (high < low || (high == low && p % 2 == 0)) best = p;
+  }
+  // Half a unit above the largest; a tie goes to the even of it and what would come next.
+  const double top = decode_float(format, infinity - 1);
+  const double edge = top + (top - decode_float(format, infinity - 2)) / 2;
+  if (magnitude > edge || (magnitude == edge && infinity % 2 == 0)) best = infinity;
+  return best | (std::signbit(value) ? 1U << (format.bits() - 1) : 0);
+}
+
+TEST(CastKernel, RoundsToTheNearestValueOfEachFormat) {
+  std::mt19937 random(6);
+  for (const auto& [dtype, narrow] :
+       {std::pair{DType::kF8E4M3FN, kNarrowF8E4M3}, std::pair{DType::kF8E5M2, kNarrowF8E5M2}}) {
+    const FloatFormat& format = *float_format(dtype);
+    for (int i = 0; i < 20000; ++i) {
+      const auto exponent = static_cast<std::uint32_t>(100 + random() % 50);
+      auto bits = static_cast<std::uint32_t>(random() & 0x807FFFFF) | exponent << 23;
+      if (i % 3 == 0) bits &= 0xFFF80000;  // ties
+      float value = 0;
+      std::memcpy(&value, &bits, 4);
+      ASSERT_EQ(narrow_float(narrow, bits), nearest(format, narrow.overflow, value)) << value;
+    }
+  }
+}
+
+TEST(CastKernel, KeepsEveryF16AndBf16AndKnowsTheEdges) {
+  for (const auto& [dtype, narrow] :
+       {std::pair{DType::kF16, kNarrowF16}, std::pair{DType::kBF16, kNarrowBf16}}) {
+    for (std::uint32_t p = 0; p < 65536; ++p) {
+      const double exact = decode_float(*float_format(dtype), p);
+      if (std::isnan(exact)) continue;
+      const auto value = static_cast<float>(exact);
+      std::uint32_t bits = 0;
+      std::memcpy(&bits, &value, 4);
+      ASSERT_EQ(narrow_float(narrow, bits), p);
+    }
+  }
+  EXPECT_EQ(narrow_float(kNarrowF16, 0x477FF000), 0x7C00U);  // 65520: half a unit above the top
+  EXPECT_EQ(narrow_float(kNarrowF16, 0x477FEFFF), 0x7BFFU);
+  EXPECT_EQ(narrow_float(kNarrowBf16, 0x7F7FFFFF), 0x7F80U);
+  EXPECT_EQ(narrow_float(kNarrowBf16, 0xFF800001), 0xFFC0U);
+  EXPECT_EQ(narrow_float(kNarrowF8E4M3, 0x7F800000), 0x7FU);
+}
+
+TEST(CastKernel, VectorsRoundAsSingleElementsDo) {
+  std::mt19937 random(8);
+  std::vector<std::uint32_t> wide(1001);
+  for (std::uint32_t& bits : wide) {
+    bits = static_cast<std::uint32_t>(random());
+    if (random() % 8 == 0) bits |= 0x7F800000;
+  }
+  std::vector<std::uint16_t> narrow(wide.size());
+  narrow_floats(kNarrowBf16, reinterpret_cast<const std::byte*>(wide.data()), wide.size(),
+                reinterpret_cast<std::byte*>(narrow.data()));
+  for (std::size_t i = 0; i < wide.size(); ++i) {
+    ASSERT_EQ(narrow[i], narrow_float(kNarrowBf16, wide[i])) << wide[i];
+  }
+}
+
+}  // namespace
+}  // namespace kilter::store
