@@ -154,6 +154,12 @@ Result<FoundCommit> find_commit(const StoreAddress& address) {
                   .advise("`kilter log` shows what is left"));
 }
 
+std::unique_ptr<io::FileSystem> files_for(const std::vector<std::string>& addresses) {
+  for (const std::string& address : addresses)
+    if (parse_store_address(address)) return make_address_file_system(io::real_file_system());
+  return nullptr;
+}
+
 std::unique_ptr<io::FileSystem> make_address_file_system(io::FileSystem& real) {
   return std::make_unique<AddressFileSystem>(real);
 }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "io/file_system.h"
 #include "store/store.h"
@@ -39,5 +40,9 @@ Result<FoundCommit> find_commit(const StoreAddress& address);
 /// The real file system, in which "STORE@SELECTOR" is also a folder (or the one file) with the
 /// commit's files. Made for one run of a verb: a commit once found stays the same.
 std::unique_ptr<io::FileSystem> make_address_file_system(io::FileSystem& real);
+
+/// That file system if one of these addresses lies in a store; null (which readers take as the real
+/// one) if none does.
+std::unique_ptr<io::FileSystem> files_for(const std::vector<std::string>& addresses);
 
 }  // namespace kilter::store

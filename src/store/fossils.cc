@@ -53,7 +53,8 @@ Result<std::vector<FossilList>> read_fossils(Place& place) {
     const Json& sessions = fields.member("sessions");
     if (sessions.is_array()) list.sessions.emplace();
     for (const Json& session : sessions)
-      if (list.sessions && session.is_string()) list.sessions->push_back(session.get<std::string>());
+      if (list.sessions && session.is_string())
+        list.sessions->push_back(session.get<std::string>());
     lists.push_back(std::move(list));
   }));
   return lists;

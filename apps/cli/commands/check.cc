@@ -16,6 +16,7 @@ namespace kilter::cli {
 namespace {
 
 constexpr std::size_t kAffectedShown = 8;
+constexpr std::size_t kFaultsShown = 20;
 
 constexpr PositionalSpec kPositionals[] = {{"STORE", "A store"}};
 constexpr OptionSpec kCheckOptions[] = {
@@ -51,7 +52,9 @@ Json outcome_json(const store::CheckOutcome& outcome) {
 }
 
 void print_faults(const store::CheckOutcome& outcome, const Style& style) {
+  std::size_t shown = 0;
   for (const store::StoreFault& fault : outcome.faults) {
+    if (++shown > kFaultsShown) break;
     std::printf("%s %s\n", style.bad("damaged").c_str(), fault.error.text().c_str());
     for (std::size_t i = 0; i < fault.affected.size() && i < kAffectedShown; ++i) {
       const store::Affected& affected = fault.affected[i];
@@ -66,8 +69,15 @@ void print_faults(const store::CheckOutcome& outcome, const Style& style) {
   }
 }
 
+void print_rest(const store::CheckOutcome& outcome) {
+  if (outcome.faults.size() > kFaultsShown)
+    std::printf("and %zu more faults (--json lists them all)\n",
+                outcome.faults.size() - kFaultsShown);
+}
+
 void print_summary(const store::CheckOutcome& outcome, const std::string& address,
                    const Style& style) {
+  print_rest(outcome);
   std::printf("%s: %s  %s commits, %s packs, %s chunks", escape_text(address).c_str(),
               outcome.faults.empty() ? style.good("sound").c_str() : style.bad("damaged").c_str(),
               format_count(outcome.commit_count).c_str(), format_count(outcome.pack_count).c_str(),

@@ -62,7 +62,7 @@ Status read_options(const Invocation& invocation, ConvertOptions* options) {
 
 int run(const Invocation& invocation) {
   const auto& paths = invocation.arguments.positionals;
-  const auto files = store::make_address_file_system(io::real_file_system());
+  const auto files = store::files_for({paths.at(0)});
   ConvertOptions options;
   options.open.files = files.get();
   if (const Status read = read_options(invocation, &options); !read)

@@ -22,7 +22,7 @@ constexpr OptionSpec kOptions[] = {
 
 int run(const Invocation& invocation) {
   const Arguments& arguments = invocation.arguments;
-  const auto files = store::make_address_file_system(io::real_file_system());
+  const auto files = store::files_for({invocation.arguments.positionals.at(0)});
   InspectOptions options;
   options.open.files = files.get();
   options.hashes = arguments.has("hash");

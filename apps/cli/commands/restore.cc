@@ -27,7 +27,7 @@ constexpr OptionSpec kOptions[] = {
 
 int restore_tensors(const Invocation& invocation) {
   const Arguments& arguments = invocation.arguments;
-  const auto files = store::make_address_file_system(io::real_file_system());
+  const auto files = store::files_for({arguments.positionals[0]});
   ConvertOptions options;
   options.to = arguments.text("as");
   options.only = arguments.all("only");

@@ -70,7 +70,7 @@ int exit_status(Verdict verdict) {
 }
 
 int run(const Invocation& invocation) {
-  const auto files = store::make_address_file_system(io::real_file_system());
+  const auto files = store::files_for(invocation.arguments.positionals);
   ScanOptions options;
   options.files = files.get();
   options.context = invocation.context;

@@ -53,7 +53,7 @@ void print_text(const VerifyReport& report, const Invocation& invocation) {
 }
 
 int run(const Invocation& invocation) {
-  const auto files = store::make_address_file_system(io::real_file_system());
+  const auto files = store::files_for({invocation.arguments.positionals.at(0)});
   VerifyOptions options;
   options.rescue.open.files = files.get();
   options.numbers = invocation.arguments.has("numbers");
