@@ -13,8 +13,8 @@ namespace kilter::store {
 
 /// One collector's list. Packs on it are still read, but no new commit may rely on them.
 struct FossilList {
-  std::string name;                   ///< of the object; empty until it is written
-  std::vector<Digest> packs;          ///< sorted
+  std::string name;           ///< of the object; empty until it is written
+  std::vector<Digest> packs;  ///< sorted
   /// Writers that were alive once the list was there: they may have looked before. nullopt: the
   /// collector died before it noted them.
   std::optional<std::vector<std::string>> sessions;

@@ -15,7 +15,7 @@ struct RestoreRequest {
   bool force = false;  ///< replace what is there
   std::uint64_t max_memory_bytes = 512ULL << 20;
   unsigned thread_count = 0;
-  RunContext context;
+  RunContext context = {};
 };
 
 struct RestoreOutcome {

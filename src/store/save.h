@@ -23,7 +23,7 @@ struct SaveRequest {
   std::optional<std::int64_t> time_unix_ns;  ///< default: now
   unsigned thread_count = 0;
   std::uint64_t max_memory_bytes = 512ULL << 20;
-  RunContext context;
+  RunContext context = {};
 };
 
 struct SaveOutcome {

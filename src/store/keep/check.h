@@ -28,7 +28,7 @@ struct CheckRequest {
   bool data = false;  ///< read and decode every chunk, not only what says where they are
   unsigned thread_count = 0;
   std::uint64_t max_memory_bytes = 512ULL << 20;
-  RunContext context;
+  RunContext context = {};
 };
 
 struct CheckOutcome {

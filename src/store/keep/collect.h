@@ -12,7 +12,7 @@ namespace kilter::store {
 
 struct CollectRequest {
   bool dry_run = false;
-  RunContext context;
+  RunContext context = {};
 };
 
 struct CollectOutcome {

@@ -15,7 +15,7 @@ struct CompactRequest {
   double dead_part_max = 0.2;      ///< packs with more dead bytes than this are written anew
   unsigned thread_count = 0;
   std::uint64_t max_memory_bytes = 512ULL << 20;
-  RunContext context;
+  RunContext context = {};
 };
 
 struct CompactOutcome {

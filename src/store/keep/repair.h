@@ -12,7 +12,7 @@ struct RepairRequest {
   Store* copy = nullptr;  ///< another store that may have what is missing here
   bool dry_run = false;
   std::uint64_t max_memory_bytes = 512ULL << 20;
-  RunContext context;
+  RunContext context = {};
 };
 
 struct RepairOutcome {

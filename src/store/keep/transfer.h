@@ -15,7 +15,7 @@ struct TransferRequest {
   bool force = false;     ///< move branches and tags also where that loses commits
   bool dry_run = false;
   std::uint64_t max_memory_bytes = 512ULL << 20;
-  RunContext context;
+  RunContext context = {};
 };
 
 struct TransferOutcome {

@@ -269,7 +269,9 @@ Result<std::uint64_t> FolderPlace::sweep(std::int64_t age_ns, bool dry_run) {
   std::uint64_t count = 0;
   for (const io::FolderEntry& entry : entries) {
     if (!is_stage_name(entry.name) || entry.stat.kind != io::FileKind::kFile) continue;
-    if (now_unix_ns() - entry.stat.modified_unix_ns < age_ns) continue;
+    // Without a time nobody can say that its writer has died.
+    const std::int64_t modified = entry.stat.modified_unix_ns;
+    if (modified == 0 || now_unix_ns() - modified < age_ns) continue;
     ++count;
     if (!dry_run) KILTER_TRY(files().remove(folder_->path(entry.name)));
   }
