@@ -48,7 +48,8 @@ struct CodecBase {
 /// One form. Objects are stateless and shared by all threads; scratch memory belongs to the call.
 ///
 /// Lossless and deterministic: the same plain bytes, element and base give the same payload on
-/// every machine and instruction set, and decode() gives the plain bytes back.
+/// every machine and instruction set, and decode() gives the plain bytes back. (zstd's payloads
+/// may differ between versions of its library; they decode to the same bytes.)
 class Codec {
  public:
   virtual ~Codec() = default;

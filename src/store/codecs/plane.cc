@@ -70,9 +70,26 @@ bool encode_coded(std::span<const std::uint8_t> plane, bool sevens, std::vector<
   return false;
 }
 
+/// Bytes whose lowest bit is set: eight sums at a time, which 255 words cannot overflow.
+std::size_t count_odd(std::span<const std::uint8_t> plane) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  std::size_t odd = 0, i = 0;
+  while (plane.size() - i >= 8) {
+    const std::size_t words = std::min<std::size_t>((plane.size() - i) / 8, 255);
+    std::uint64_t sums = 0;
+    for (std::size_t w = 0; w < words; ++w, i += 8) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, plane.data() + i, sizeof word);
+      sums += word & kOnes;
+    }
+    for (; sums != 0; sums >>= 8) odd += sums & 0xFF;
+  }
+  for (; i < plane.size(); ++i) odd += plane[i] & 1U;
+  return odd;
+}
+
 bool encode_sevens(std::span<const std::uint8_t> plane, std::vector<std::byte>& out) {
-  std::size_t odd = 0;
-  for (const std::uint8_t byte : plane) odd += byte & 1U;
+  const std::size_t odd = count_odd(plane);
   const std::uint8_t low = odd > plane.size() / 2 ? 1 : 0;
   const std::size_t exceptions = low == 1 ? plane.size() - odd : odd;
   if (exceptions > plane.size() / kExceptionsOnePartIn) return false;

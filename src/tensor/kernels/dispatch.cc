@@ -1,9 +1,11 @@
-// The two functions of Highway's library that its run-time dispatch calls.
+// The functions of Highway's library that its run-time dispatch and its assertions call.
 //
 // Highway is used through its headers alone. Linking libhwy.so would run its timer calibration at
 // the start of every process: 6 ms of the 10 that `kilter --version` may take, for a timer nothing
 // here uses. What a target needs is in hwy/detect_targets.h.
 #include <hwy/targets.h>
+
+#include "base/try.h"
 
 namespace hwy {
 namespace {
@@ -37,6 +39,11 @@ std::int64_t detected() { return 0; }
 #endif
 
 }  // namespace
+
+// Called by assertions that only unoptimized and sanitized builds have.
+void Abort(const char* file, int line, const char* format, ...) {
+  kilter::check_failed(format, file, line);
+}
 
 std::int64_t SupportedTargets() {
   static const std::int64_t targets = detected() | HWY_STATIC_TARGET;
