@@ -28,7 +28,7 @@ bool is_ref_char(char c) {
 std::string ref_text(const Digest& commit) { return to_hex(commit).append(1, '\n'); }
 
 Result<Digest> parse_ref(std::string_view text, const std::string& name) {
-  if (text.size() >= 64)
+  if (text.size() == 65 && text.back() == '\n')
     if (const auto digest = digest_from_hex(text.substr(0, 64))) return *digest;
   return fail(Error(ErrorCode::kMalformed, "the reference holds no digest")
                   .at_path(name)

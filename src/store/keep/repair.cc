@@ -113,6 +113,11 @@ class Repairer {
     ChunkWriterOptions options;
     options.memory_bytes = request_.max_memory_bytes / 2;
     ChunkWriter writer(store_, options);
+    // The same chunks in the same order would give the new pack the damaged one's name.
+    const std::string mark = "repair " + random_hex(32);
+    const Bytes mark_bytes = as_bytes(mark);
+    Digest mark_digest{};
+    KILTER_TRY(writer.add({mark_bytes.begin(), mark_bytes.end()}, ChunkKind::kData, &mark_digest));
     const auto index = store_.index();
     for (const auto& file : index->files())
       for (std::size_t i = 0; i < file->chunk_count(); ++i) {
