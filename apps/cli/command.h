@@ -112,6 +112,8 @@ extern const CommandSpec kLsCommand;
 extern const CommandSpec kCatCommand;
 extern const CommandSpec kTagCommand;
 extern const CommandSpec kBranchCommand;
+extern const CommandSpec kMountCommand;
+extern const CommandSpec kTortureCommand;
 extern const CommandSpec kCompletionsCommand;
 extern const CommandSpec kHelpCommand;
 extern const CommandSpec kGenerateCommand;

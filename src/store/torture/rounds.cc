@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cstring>
 #include <random>
 
 #include "base/try.h"
@@ -19,7 +20,10 @@ constexpr std::uint64_t kConstantTensorSeed = ~std::uint64_t{0};
 std::string random_tensor(std::uint64_t seed, std::uint64_t bytes) {
   std::mt19937_64 random(seed);
   std::string out(static_cast<std::size_t>(bytes), '\0');
-  for (char& byte : out) byte = static_cast<char>(random() & 0x3f);
+  for (std::size_t at = 0; at + sizeof(std::uint64_t) <= out.size(); at += sizeof(std::uint64_t)) {
+    const std::uint64_t word = random() & 0x3f3f3f3f3f3f3f3f;
+    std::memcpy(out.data() + at, &word, sizeof word);
+  }
   return out;
 }
 

@@ -13,7 +13,7 @@ namespace kilter::store {
 using RoundFiles = std::map<std::string, std::string>;  ///< bytes by path
 
 /// A safetensors file whose first tensor is another in each round and whose second never changes,
-/// and a configuration. `tensor_bytes` is each tensor's size, a multiple of 4.
+/// and a configuration. `tensor_bytes` is each tensor's size, a multiple of 8.
 RoundFiles round_files(std::uint64_t round, std::uint64_t tensor_bytes);
 
 /// Saves that checkpoint; its message is "round N of B bytes". Errors: as save_tree().
