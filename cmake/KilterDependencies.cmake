@@ -8,6 +8,7 @@ set(OPENSSL_USE_STATIC_LIBS TRUE)  # libcrypto.so adds 3 ms to the start of ever
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(ZLIB REQUIRED)
 find_path(KILTER_HWY_INCLUDE hwy/highway.h REQUIRED)  # headers alone: src/tensor/kernels/dispatch.cc
+find_path(KILTER_FUSE_INCLUDE fuse3/fuse_lowlevel.h REQUIRED)  # headers alone: src/store/mount/fuse_library.h
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(URING REQUIRED IMPORTED_TARGET liburing)

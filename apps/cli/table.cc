@@ -9,10 +9,10 @@ namespace kilter::cli {
 namespace {
 
 constexpr const CommandSpec* kCommands[] = {
-    &kInspectCommand, &kScanCommand,        &kVerifyCommand, &kConvertCommand,
-    &kSaveCommand,    &kLogCommand,         &kShowCommand,   &kRestoreCommand,
-    &kLsCommand,      &kCatCommand,         &kTagCommand,    &kBranchCommand,
-    &kTortureCommand, &kCompletionsCommand, &kHelpCommand,   &kGenerateCommand};
+    &kInspectCommand, &kScanCommand,    &kVerifyCommand,  &kConvertCommand, &kSaveCommand,
+    &kLogCommand,     &kShowCommand,    &kRestoreCommand, &kLsCommand,      &kCatCommand,
+    &kTagCommand,     &kBranchCommand,  &kMountCommand,   &kTortureCommand, &kCompletionsCommand,
+    &kHelpCommand,    &kGenerateCommand};
 
 constexpr std::array<OptionSpec, 4> kCommonOptions = {{
     {"--json", ValueKind::kFlag, "", "Print one JSON object on standard output, errors included"},
