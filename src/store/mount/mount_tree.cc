@@ -237,9 +237,17 @@ struct MountTree::File : MountFile {
     return count;
   }
 
+  /// Where readers see the fault; where the store has it becomes part of the message.
   Error located(Error error, const ChunkPart& part) const {
-    if (part.tensor != nullptr) error = std::move(error).at_tensor(part.tensor->name);
-    return std::move(error).at_path(reader->tree().files[file].path);
+    if (!error.path.empty()) {
+      const std::string at =
+          error.offset_bytes ? fmt::format(" at offset {}", *error.offset_bytes) : "";
+      error.message = fmt::format("{} ({}{})", error.message, error.path, at);
+    }
+    error.offset_bytes.reset();
+    error.path = reader->tree().files[file].path;
+    if (part.tensor != nullptr) error.tensor = part.tensor->name;
+    return error;
   }
 
   /// The window doubles while reads follow one another, about: a kernel sends several at once.

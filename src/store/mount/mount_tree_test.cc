@@ -147,6 +147,26 @@ TEST(MountTree, SaysWhatIsNotThere) {
   }
 }
 
+TEST(MountTree, SaysWhichTensorOfWhichFileIsDamaged) {
+  const Mounted mounted;
+  const auto packs = *mounted.store->place().list("packs");
+  for (const PlaceEntry& pack : packs) {
+    std::string bytes = *io::read_text(*mounted.memory, "store/" + pack.name, 1 << 30);
+    for (std::size_t at = 1000; at + 100'000 < bytes.size(); at += 10'000)
+      bytes[at] = static_cast<char>(bytes[at] ^ 1);
+    mounted.memory->put("store/" + pack.name, bytes);
+  }
+  const auto entry = mounted.walk("branches/main/weights/model.safetensors");
+  ASSERT_TRUE(entry.has_value());
+  std::vector<std::byte> out(entry->bytes);
+  const auto read = (*mounted.tree->open(entry->inode))->read(0, out);
+  ASSERT_FALSE(read.has_value());
+  EXPECT_EQ(read.error().path, "weights/model.safetensors");
+  EXPECT_EQ(read.error().code, ErrorCode::kCorrupt);
+  EXPECT_FALSE(read.error().tensor.empty());
+  EXPECT_NE(read.error().message.find(".pack at offset"), std::string::npos);
+}
+
 TEST(MountTree, ForgetsInodesThatNobodyHolds) {
   const Mounted mounted;
   const auto folder = *mounted.walk("branches");
