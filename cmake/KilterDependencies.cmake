@@ -9,6 +9,7 @@ find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(ZLIB REQUIRED)
 find_path(KILTER_HWY_INCLUDE hwy/highway.h REQUIRED)  # headers alone: src/tensor/kernels/dispatch.cc
 find_path(KILTER_CURL_INCLUDE curl/curl.h REQUIRED)  # headers alone: src/io/s3/curl_library.cc loads it
+find_path(KILTER_FUSE_INCLUDE fuse3/fuse_lowlevel.h REQUIRED)  # headers alone: src/store/mount/fuse_library.h
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(URING REQUIRED IMPORTED_TARGET liburing)

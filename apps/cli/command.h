@@ -123,6 +123,8 @@ extern const CommandSpec kRepairCommand;
 extern const CommandSpec kPushCommand;
 extern const CommandSpec kPullCommand;
 extern const CommandSpec kCloneCommand;
+extern const CommandSpec kMountCommand;
+extern const CommandSpec kTortureCommand;
 extern const CommandSpec kCompletionsCommand;
 extern const CommandSpec kHelpCommand;
 extern const CommandSpec kGenerateCommand;

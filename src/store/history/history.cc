@@ -38,6 +38,17 @@ std::uint64_t take_back_count(std::string_view& selector) {
   return count;
 }
 
+/// References are read first and the index after them, if it is not new enough: a save moves its
+/// reference last, so an index that is younger than the references knows all they point to.
+Status see_commits(Store& store, const std::vector<Ref>& refs) {
+  const auto index = store.index();
+  for (const Ref& ref : refs) {
+    KILTER_ASSIGN(const bool known, index->contains(ref.commit, {}));
+    if (!known) return store.refresh();
+  }
+  return ok();
+}
+
 bool is_search(std::string_view selector) {
   return selector.starts_with("step:") || selector.starts_with("best:") ||
          selector.starts_with("time:");
@@ -69,6 +80,8 @@ std::string meta_text(const MetaValue& value) {
 
 Result<History> History::load(Store& store) {
   History history;
+  KILTER_ASSIGN(history.refs_, list_refs(store.place()));
+  KILTER_TRY(see_commits(store, history.refs_));
   const auto index = store.index();
   KILTER_ASSIGN(const auto indexed, index->commits());
   KILTER_ASSIGN(const auto retired, read_retired(store.place()));
@@ -81,7 +94,6 @@ Result<History> History::load(Store& store) {
     history.by_digest_.emplace(commit.digest, history.commits_.size());
     history.commits_.push_back(std::move(summary));
   }
-  KILTER_ASSIGN(history.refs_, list_refs(store.place()));
   return history;
 }
 

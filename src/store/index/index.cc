@@ -109,8 +109,7 @@ Status merge_files(Place& place, const Index::Files& files) {
   IndexContent content;
   KILTER_TRY(gather_index(files, {}, content));
   KILTER_TRY(put_index(place, content));
-  for (const auto& file : files) KILTER_TRY(place.remove(index_name(file->name())));
-  return ok();
+  return remove_superseded(place, files);
 }
 
 }  // namespace
@@ -209,6 +208,14 @@ Result<Digest> put_index(Place& place, IndexContent& content) {
   const Digest name = blake3(bytes);
   KILTER_TRY(place.put(index_name(name), bytes));
   return name;
+}
+
+Status remove_superseded(Place& place, const Index::Files& files) {
+  for (const auto& file : files) {
+    for (const Digest& older : file->superseded()) KILTER_TRY(place.remove(index_name(older)));
+    KILTER_TRY(place.remove(index_name(file->name())));
+  }
+  return ok();
 }
 
 Status merge_index_files(Place& place, const Index& index) {

@@ -47,6 +47,10 @@ Status gather_index(const Index::Files& files, const std::set<Digest>& except,
 /// Writes `content` as one more index file, durable. Returns its name.
 Result<Digest> put_index(Place& place, IndexContent& content);
 
+/// Removes index files that another one supersedes, and first those that they themselves did: what
+/// a crash kept of the older ones must not come back once nothing names it any more.
+Status remove_superseded(Place& place, const Index::Files& files);
+
 /// Merges small index files where there are many. Files of others are never lost: a merged file
 /// names what it supersedes, and only then are those removed.
 Status merge_index_files(Place& place, const Index& index);

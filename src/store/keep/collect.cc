@@ -178,7 +178,7 @@ Status drop_packs_from_index(Store& store, const std::set<Digest>& packs) {
   IndexContent content;
   KILTER_TRY(gather_index(touched, packs, content));
   KILTER_TRY(put_index(place, content));
-  for (const auto& file : touched) KILTER_TRY(place.remove(index_name(file->name())));
+  KILTER_TRY(remove_superseded(place, touched));
   return store.refresh();
 }
 

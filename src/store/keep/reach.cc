@@ -19,6 +19,13 @@ Status mark_chunk(const Index& index, const Digest& digest, DigestSet& chunks) {
   return ok();
 }
 
+/// What lay behind it cannot be told from what nobody needs.
+Error missing_commit(const Digest& commit, const std::string& named_by) {
+  return Error(ErrorCode::kCorrupt, "a commit that is referred to is missing")
+      .at_path(named_by)
+      .wanted("commit " + to_hex(commit), "none of this name");
+}
+
 }  // namespace
 
 Status mark_tree(Store& store, const Digest& tree_digest, DigestSet& chunks) {
@@ -35,10 +42,15 @@ Status mark_tree(Store& store, const Digest& tree_digest, DigestSet& chunks) {
 Result<Reach> mark_reachable(Store& store, const History& history, const RunContext& context) {
   Reach reach;
   const auto index = store.index();
+  for (const Ref& ref : history.refs())
+    if (!history.find(ref.commit)) reach.faults.push_back(missing_commit(ref.commit, ref.name));
   for (const std::size_t number : history.ancestry(std::nullopt)) {
     KILTER_TRY(context.check());
     const CommitSummary& commit = history.commits()[number];
     KILTER_TRY(mark_chunk(*index, commit.digest, reach.chunks));
+    for (const Digest& parent : commit.parents)
+      if (!history.find(parent))
+        reach.faults.push_back(missing_commit(parent, "commit " + to_hex(commit.digest)));
     if (commit.retired) continue;
     auto marked = mark_tree(store, commit.tree, reach.chunks);
     if (!marked) {

@@ -3,11 +3,23 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "io/file_system.h"
 #include "store/store.h"
 
 namespace kilter::store {
+
+/// Where a range of a file comes from: bytes [begin, begin + count) of a chunk's plain bytes.
+struct ChunkPart {
+  Digest digest{};
+  std::uint64_t chunk_bytes = 0;  ///< as the tree says
+  std::uint64_t begin_bytes = 0;
+  std::uint64_t count_bytes = 0;
+  const TreeTensor* tensor = nullptr;  ///< whose data it is; null for the skeleton
+
+  bool whole() const { return count_bytes == chunk_bytes; }
+};
 
 /// Reads any byte of any file of a tree. Safe to use from several threads.
 class TreeReader {
@@ -17,13 +29,15 @@ class TreeReader {
   const Tree& tree() const { return *tree_; }
   /// Errors: kOutOfRange; what reading chunks reports, with the file's name and the tensor's.
   Status read(std::uint32_t file, std::uint64_t offset_bytes, std::span<std::byte> out) const;
+  /// The parts that make up a range of a file, in order. Errors: kOutOfRange.
+  Result<std::vector<ChunkPart>> parts(std::uint32_t file, std::uint64_t offset_bytes,
+                                       std::uint64_t bytes) const;
   /// The file of that path; nullopt if none.
   std::optional<std::uint32_t> find(std::string_view path) const;
 
  private:
-  Status read_tensor(const TreeTensor& tensor, std::uint64_t offset_bytes,
-                     std::span<std::byte> out) const;
-  Status read_skeleton(std::uint64_t offset_bytes, std::span<std::byte> out) const;
+  void add_skeleton_parts(std::uint64_t offset_bytes, std::uint64_t bytes,
+                          std::vector<ChunkPart>& parts) const;
 
   std::shared_ptr<Store> store_;
   std::shared_ptr<const Tree> tree_;
@@ -32,6 +46,10 @@ class TreeReader {
   std::vector<std::uint64_t> part_begin_;           // of each skeleton part
   std::vector<std::uint64_t> tensor_bytes_before_;  // tensor bytes of the same file before each
 };
+
+/// Copies a part out of its chunk. Errors: kCorrupt for a chunk that is not as long as its tree says,
+/// with the tensor's name.
+Status copy_part(const ChunkPart& part, const PlainChunk& chunk, std::span<std::byte> out);
 
 /// The tree below the path `mount` ("runs.kilter@v1"): a folder, or the one file itself.
 std::unique_ptr<io::FileSystem> make_tree_file_system(std::shared_ptr<const TreeReader> reader,

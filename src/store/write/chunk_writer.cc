@@ -6,6 +6,21 @@
 #include "base/try.h"
 
 namespace kilter::store {
+namespace {
+
+/// A pack's name follows from its chunks. One that stores anew what a condemned pack holds must not
+/// get that pack's name, or it would be removed with it: a chunk that only this one has keeps them
+/// apart.
+Status add_salt(PackWriter& pack) {
+  const std::string text = random_hex(32);
+  ChunkRecord record;
+  record.digest = blake3(as_bytes(text));
+  record.bytes = static_cast<std::uint32_t>(text.size());
+  record.crc32 = payload_crc32(as_bytes(text));
+  return pack.add(record, as_bytes(text));
+}
+
+}  // namespace
 
 /// A chunk that is ready to be written, or needs no writing.
 struct ChunkWriter::Ready {
@@ -149,6 +164,7 @@ void ChunkWriter::hand_over(std::uint64_t number, Ready ready) {
 Status ChunkWriter::write(Ready& ready) {
   if (pack_ == nullptr) {
     KILTER_ASSIGN(pack_, PackWriter::begin(store_.place()));
+    if (!options_.condemned.empty()) KILTER_TRY(add_salt(*pack_));
   }
   KILTER_TRY(pack_->add(ready.record, ready.payload));
   return pack_->full() ? close_pack() : ok();
