@@ -11,6 +11,7 @@ import ctypes
 import ctypes.util
 import datetime
 import json
+import re
 import sys
 import zlib
 from collections import namedtuple
@@ -280,16 +281,13 @@ def round_f32(bits, element):
         e, m = code >> shape.mantissa, code & ((1 << shape.mantissa) - 1)
         known = np.where(e == 0, m * 2.0 ** (1 - bias - shape.mantissa),
                          (1 + m / (1 << shape.mantissa)) * 2.0 ** (e - bias))
-        finite = known[:127] if element == 5 else known[:124]
+        # What lies behind the largest finite value counts as one more step.
         over = 127 if element == 5 else 124
-        size_of = np.abs(value).astype(np.float64)
-        size_of = np.where(nan, 0, size_of)
-        above = np.clip(np.searchsorted(finite, size_of), 1, len(finite) - 1)
+        size_of = np.minimum(np.abs(np.where(nan, np.float32(0), value)).astype(np.float64), known[over])
+        above = np.clip(np.searchsorted(known[:over + 1], size_of), 1, over)
         below = above - 1
-        up, down = finite[above] - size_of, size_of - finite[below]
-        out = np.where((up < down) | ((up == down) & (above % 2 == 0)), above, below)
-        half = (finite[-1] - finite[-2]) / 2
-        out = np.where(size_of >= finite[-1] + half, over, out).astype(np.uint32)
+        up, down = known[above] - size_of, size_of - known[below]
+        out = np.where((up < down) | ((up == down) & (above % 2 == 0)), above, below).astype(np.uint32)
         out = np.where(nan, np.uint32(0x7F if element == 5 else 0x7E), out) | sign << np.uint32(7)
     return out.astype(unsigned(ELEMENTS[element].width))
 
@@ -379,6 +377,10 @@ def check_path(path):
                 "a path is unsafe:", path)
 
 
+DTYPE = (r"bool|bf16|f16|f32|f64|b?c32|c64|c128|f8_e4m3fn(uz)?|f8_e5m2(fnuz)?|f8_e8m0fnu|f6_e2m3|f6_e3m2|f4_e2m1"
+         r"|[iu]([1-8]|16|32|64)|q[iu]8|qi32|qu4x2|qu2x4|v2|bits(8|16|1x8|2x4|4x2)")
+
+
 def check_tree(tree):
     require(integer(tree["version"], 1 << 64) == 1, "a tree of another version")
     files, tensors, skeleton = tree["files"], tree["tensors"], tree["skeleton"]
@@ -395,6 +397,7 @@ def check_tree(tree):
         require(size >= 1 and offset + size <= files[file]["bytes"], "a tensor reaches past its file")
         require(piece >= 1 and len(tensor["chunks"]) == -(-size // piece), "another number of chunks")
         require(len(tensor["shape"]) <= 64, "too many dimensions")
+        require(re.fullmatch(DTYPE, tensor["dtype"]), "no dtype:", tensor["dtype"])
         end = (file, offset + size)
     for _, size in skeleton:
         require(1 <= integer(size, 16 << 20), "an empty skeleton chunk")
@@ -419,7 +422,9 @@ class Store:
     def _read_index(self):
         files = {}
         for path in sorted((self.path / "index").glob("*.idx")):
-            files[bytes.fromhex(path.stem)] = self.parse_index(path.read_bytes(), bytes.fromhex(path.stem))
+            if len(path.stem) == 64 and not set(path.stem) - set("0123456789abcdef"):
+                name = bytes.fromhex(path.stem)
+                files[name] = self.parse_index(path.read_bytes(), name)
         superseded = {name for file in files.values() for name in file.superseded}
         return {name: file for name, file in files.items() if name not in superseded}
 
@@ -520,6 +525,10 @@ class Store:
         digest_of(commit["tree"])
         require(len([digest_of(parent) for parent in commit["parents"]]) <= 1000, "too many parents")
         require(isinstance(commit["metadata"], dict), "metadata is no object")
+        try:
+            datetime.date.fromisoformat(commit["time"][:10])
+        except ValueError:
+            raise Damaged("a time that is none") from None
         return commit
 
     def read_tree(self, digest):
