@@ -7,6 +7,7 @@ import convert_bench
 import harness
 import inspect_bench
 import load_bench
+import store_bench
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--size", type=float, default=2.0, help="GiB of the large checkpoint")
@@ -19,3 +20,4 @@ print(f"medians of {arguments.runs} paired runs\n")
 inspect_bench.run(max(arguments.runs, 11))
 convert_bench.run(arguments.size, arguments.runs)
 load_bench.run(arguments.size, arguments.runs)
+store_bench.run(arguments.size, arguments.runs)

@@ -11,6 +11,7 @@ Nothing here is ever unpickled: the dangerous file is assembled from opcodes, an
 only Kilter reads it.
 """
 
+import math
 import io
 import json
 import pickle
@@ -112,6 +113,25 @@ def write_dangerous(path):
     path.write_bytes(content.getvalue())
 
 
+def write_series(folder):
+    """Checkpoints of a run as trainers leave them: weights that move, a loss that falls and rises."""
+    weights = [0.02 * math.sin(i * 0.7) * math.cos(i * 1.3) for i in range(40_000)]
+    history = []
+    for step in range(100, 1300, 100):
+        weights = [w + 1e-4 * math.sin(i + step) for i, w in enumerate(weights)]
+        loss = 0.9 + 2.0 * math.exp(-step / 300) + (0.0000009 * (step - 900) ** 2 if step > 900 else 0)
+        history.append({"step": step, "epoch": step / 400, "loss": round(loss, 4), "learning_rate": 2e-5})
+        checkpoint = folder / f"checkpoint-{step}"
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        header = json.dumps({"layer.weight": {"dtype": "F32", "shape": [200, 200],
+                                              "data_offsets": [0, 160_000]}}).encode()
+        header += b" " * (-len(header) % 8)
+        data = struct.pack(f"<{len(weights)}f", *weights)
+        (checkpoint / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + data)
+        state = {"global_step": step, "epoch": step / 400, "log_history": history}
+        (checkpoint / "trainer_state.json").write_text(json.dumps(state, indent=1))
+
+
 def main(arguments):
     if len(arguments) != 2:
         print(__doc__, file=sys.stderr)
@@ -121,6 +141,7 @@ def main(arguments):
     write_safetensors(folder / "model.safetensors")
     write_legacy(folder / "training.pt")
     write_dangerous(folder / "dangerous.pt")
+    write_series(folder / "run")
     return 0
 
 

@@ -101,6 +101,7 @@ class Transfer {
     if (progress != nullptr) progress->begin("copy", outcome_.bytes);
     ChunkWriterOptions options;
     options.memory_bytes = request_.max_memory_bytes / 2;
+    options.condemned = condemned_;  // what lies in those packs is copied anew, under another name
     ChunkWriter writer(to_, options);
     Status copied = copy_chunks(writer);
     if (progress != nullptr) progress->end();
