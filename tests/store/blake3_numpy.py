@@ -4,6 +4,8 @@ Written from the BLAKE3 paper (O'Connor, Aumasson, Neves, Wilcox-O'Hearn, 2020),
 against its published test vectors in test_independent_reader.py. Hash mode only.
 """
 
+import struct
+
 import numpy as np
 
 _IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
@@ -46,6 +48,24 @@ def _compress(cv, words, counter, length, flags):
     return [v[i] ^ v[i + 8] for i in range(8)] + [v[i + 8] ^ cv[i] for i in range(8)]
 
 
+def _compress_one(cv, words, counter, length, flags):
+    """The same for one block, in whole numbers: many messages are short."""
+    v = [*cv, *_IV[:4], counter & 0xFFFFFFFF, counter >> 32, length, flags]
+    m = list(words)
+    for turn in range(7):
+        for i, (a, b, c, d) in enumerate(_MIX):
+            for word, down, across in ((m[2 * i], 16, 12), (m[2 * i + 1], 8, 7)):
+                v[a] = v[a] + v[b] + word & 0xFFFFFFFF
+                x = v[d] ^ v[a]
+                v[d] = (x >> down | x << 32 - down) & 0xFFFFFFFF
+                v[c] = v[c] + v[d] & 0xFFFFFFFF
+                x = v[b] ^ v[c]
+                v[b] = (x >> across | x << 32 - across) & 0xFFFFFFFF
+        if turn < 6:
+            m = [m[p] for p in _PERMUTATION]
+    return [v[i] ^ v[i + 8] for i in range(8)] + [v[i + 8] ^ cv[i] for i in range(8)]
+
+
 def _start(count):
     return [np.full(count, x, np.uint32) for x in _IV]
 
@@ -57,15 +77,15 @@ def _words(blocks):
 
 def _chunk(data, number):
     """One chunk up to its last block: what compressing that block needs."""
-    cv = _start(1)
-    blocks = max(1, -(-len(data) // 64))
-    for i in range(blocks):
+    cv = list(_IV)
+    last = max(0, (len(data) - 1) // 64)
+    for i in range(last + 1):
         block = data[64 * i:64 * i + 64]
-        flags = (_CHUNK_START if i == 0 else 0) | (_CHUNK_END if i == blocks - 1 else 0)
-        words = _words(np.frombuffer(block.ljust(64, b"\0"), np.uint8).reshape(1, 64))
-        if i == blocks - 1:
+        flags = (_CHUNK_START if i == 0 else 0) | (_CHUNK_END if i == last else 0)
+        words = struct.unpack("<16I", block.ljust(64, b"\0"))
+        if i == last:
             return cv, words, number, len(block), flags
-        cv = _compress(cv, words, number, len(block), flags)[:8]
+        cv = _compress_one(cv, words, number, 64, flags)[:8]
 
 
 def _root(data):
@@ -73,7 +93,7 @@ def _root(data):
     if len(data) <= 1024:
         return _chunk(data, 0)
     whole = (len(data) - 1) // 1024
-    last = _compress(*_chunk(data[1024 * whole:], whole))[:8]
+    last = np.array(_compress_one(*_chunk(data[1024 * whole:], whole))[:8], np.uint32).reshape(8, 1)
     blocks = np.frombuffer(data, np.uint8, 1024 * whole).reshape(whole, 16, 64)
     numbers = np.arange(whole, dtype=np.uint64)
     cv = _start(whole)
@@ -87,7 +107,7 @@ def _root(data):
         words = list(row[:, 0:2 * pairs:2]) + list(row[:, 1:2 * pairs:2])
         joined = np.stack(_compress(_start(pairs), words, 0, 64, _PARENT)[:8])
         row = np.concatenate([joined, row[:, 2 * pairs:]], axis=1)
-    return _start(1), [x[:1].copy() for x in row] + [x[1:].copy() for x in row], 0, 64, _PARENT
+    return list(_IV), [int(x) for x in row[:, 0]] + [int(x) for x in row[:, 1]], 0, 64, _PARENT
 
 
 def blake3(data, length=32):
@@ -95,6 +115,5 @@ def blake3(data, length=32):
     cv, words, _, block_bytes, flags = _root(bytes(data))
     out = b""
     while len(out) < length:
-        block = _compress(cv, words, len(out) // 64, block_bytes, flags | _ROOT)
-        out += np.stack(block).T.astype("<u4").tobytes()
+        out += struct.pack("<16I", *_compress_one(cv, words, len(out) // 64, block_bytes, flags | _ROOT))
     return out[:length]

@@ -477,7 +477,9 @@ class Store:
             folder = self.path / "refs" / kind
             for path in sorted(folder.rglob("*")):
                 if path.is_file() and not path.name.startswith("."):
-                    out[kind, str(path.relative_to(folder))] = digest_of(path.read_text()[:64])
+                    text = path.read_bytes().decode("latin-1")
+                    require(text.endswith("\n"), "a reference without a line feed")
+                    out[kind, str(path.relative_to(folder))] = digest_of(text[:-1])
         return out
 
     def retired(self):

@@ -433,6 +433,14 @@ def bad_ref():
     return refused(maker, "refs/heads/main")
 
 
+@golden("A reference with more than a digest and a line feed.")
+def bad_ref_longer():
+    maker = small()
+    maker.build()
+    maker.replace_ref = name_of(canonical(maker.commit)).encode() + b" main\n"
+    return refused(maker, "refs/heads/main")
+
+
 @golden("A reference to a commit that is nowhere.")
 def bad_ref_dangling():
     maker = small()

@@ -43,16 +43,6 @@ def test_a_tensor_is_stored_once_whatever_file_holds_it(kilter, tmp_path):
     assert out.read_bytes() == (tmp_path / "b.pt").read_bytes()
 
 
-def test_real_pairs_are_stored_once(kilter, real_data, tmp_path):
-    folder = real_data / "diff_pairs"
-    if not (folder / "mnist.pt").exists():
-        pytest.skip("no pair of real files")
-    store = tmp_path / "s.kilter"
-    save(kilter, folder / "mnist.safetensors", store)
-    second = save(kilter, folder / "mnist.pt", store)[0]
-    assert second["new_bytes"] < second["bytes"] / 10
-
-
 def test_a_step_stores_only_what_changed(kilter, tmp_path):
     write_series(tmp_path / "run", [10, 20], size=8000)
     store = tmp_path / "s.kilter"
