@@ -7,6 +7,8 @@
 #include "io/fault_file_system.h"
 #include "store/history/history.h"
 #include "store/keep/collect.h"
+#include "store/keep/compact.h"
+#include "store/keep/transfer.h"
 #include "store/torture/recording_file_system.h"
 #include "store/torture/rounds.h"
 #include "store/write/chunk_writer.h"
@@ -68,6 +70,34 @@ struct FaultScenario {
 };
 void PrintTo(const FaultScenario& scenario, std::ostream* out) { *out << scenario.name; }
 
+/// A healthy store to copy from or to.
+std::shared_ptr<Store> healthy_store(io::MemoryFileSystem& files, bool filled) {
+  auto store = Store::create(make_folder_place(files, "other"));
+  EXPECT_TRUE(store.has_value());
+  if (store && filled) EXPECT_TRUE(went_well(fill_store(**store, 2)));
+  return store ? *store : nullptr;
+}
+
+Status push_in(Store& store) {
+  const auto memory = io::make_memory_file_system();
+  const auto source = healthy_store(*memory, true);
+  KILTER_ASSIGN(const History history, History::load(*source));
+  const Digest tip = history.commits()[*history.tip(RefKind::kBranch, "main")].digest;
+  TransferRequest request;
+  request.refs = {{RefKind::kBranch, "other", tip}};
+  return transfer(*source, store, request).map([](const TransferOutcome&) {});
+}
+
+Status push_out(Store& store) {
+  const auto memory = io::make_memory_file_system();
+  const auto target = healthy_store(*memory, false);
+  KILTER_ASSIGN(const History history, History::load(store));
+  TransferRequest request;
+  request.refs = history.refs();
+  KILTER_TRY(transfer(store, *target, request));
+  return check_rounds(*target).map([](std::uint64_t) {});
+}
+
 const FaultScenario kFaultScenarios[] = {
     {"Save", 1, 2,
      [](Store& store) -> Status {
@@ -79,6 +109,10 @@ const FaultScenario kFaultScenarios[] = {
      }},
     {"Collect", 1, 1,
      [](Store& store) -> Status { return collect(store, {}).map([](const CollectOutcome&) {}); }},
+    {"Compact", 3, 3,
+     [](Store& store) -> Status { return compact(store, {}).map([](const CompactOutcome&) {}); }},
+    {"PushIn", 1, 1, push_in},
+    {"PushOut", 1, 1, push_out},
 };
 
 class StoreFault : public testing::TestWithParam<FaultScenario> {

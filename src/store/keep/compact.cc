@@ -78,6 +78,7 @@ class Compactor {
       leaving_.push_back(pack);
       leaving_set_.insert(pack);
       total_bytes_ += use.live_bytes;
+      leaving_bytes_ += use.bytes;
     }
     return ok();
   }
@@ -94,6 +95,7 @@ class Compactor {
     ChunkWriterOptions options;
     options.thread_count = request_.thread_count;
     options.memory_bytes = request_.max_memory_bytes / 2;
+    options.discard = request_.dry_run;
     writer_ = std::make_unique<ChunkWriter>(store_, options);
     for (const std::size_t number : order) {
       KILTER_TRY(request_.context.check());
@@ -102,6 +104,7 @@ class Compactor {
     }
     KILTER_ASSIGN(IndexContent rest, writer_->finish());
     KILTER_TRY(put_closed(std::move(rest)));
+    outcome_.after_bytes = outcome_.before_bytes - leaving_bytes_ + writer_->totals().stored_bytes;
     writer_.reset();
     return store_.refresh();
   }
@@ -250,7 +253,7 @@ class Compactor {
   std::set<Digest> leaving_set_;
   DigestSet taken_;
   std::vector<std::size_t> commits_;
-  std::uint64_t total_bytes_ = 0, done_bytes_ = 0;
+  std::uint64_t total_bytes_ = 0, done_bytes_ = 0, leaving_bytes_ = 0;
   std::atomic<std::uint64_t> encoded_count_{0}, smaller_count_{0};
   std::mutex mutex_;
   std::unordered_map<Digest, Settled, DigestHash> settled_;
@@ -269,6 +272,8 @@ Result<CompactOutcome> compact(Store& store, const CompactRequest& request) {
   {
     Compactor compactor(store, request, outcome);
     KILTER_TRY(compactor.run());
+    if (request.dry_run) return outcome;
+    outcome.after_bytes = 0;
     KILTER_TRY(condemn_packs(store, compactor.leaving(), outcome.collected, request.context));
   }
   for (const IndexedPack& pack : store.index()->packs()) outcome.after_bytes += pack.bytes;

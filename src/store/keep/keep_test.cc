@@ -63,6 +63,18 @@ TEST_F(KeepingAStore, CompactingMakesSmallAndChangesNothing) {
   EXPECT_EQ(again->encoded_count, 0U);
 }
 
+TEST_F(KeepingAStore, CompactingDrySaysWhatItWouldGain) {
+  const auto before = all_names(*files_, "s/packs");
+  const auto dry = compact(*store_, {.dry_run = true, .max_memory_bytes = 64ULL << 20});
+  STORE_OK(dry);
+  EXPECT_EQ(all_names(*files_, "s/packs"), before);
+  const auto done = compact(*store_, {.max_memory_bytes = 64ULL << 20});
+  STORE_OK(done);
+  EXPECT_LT(dry->after_bytes, dry->before_bytes);
+  EXPECT_NEAR(static_cast<double>(dry->after_bytes), static_cast<double>(done->after_bytes),
+              30'000);
+}
+
 TEST_F(KeepingAStore, ChainsEndWhereTheyAreToldTo) {
   STORE_OK(compact(*store_, {.chain_max = 2, .max_memory_bytes = 64ULL << 20}));
   const auto stats = store_stats(*reopen(*files_), {});

@@ -162,6 +162,7 @@ void ChunkWriter::hand_over(std::uint64_t number, Ready ready) {
 }
 
 Status ChunkWriter::write(Ready& ready) {
+  if (options_.discard) return ok();
   if (pack_ == nullptr) {
     KILTER_ASSIGN(pack_, PackWriter::begin(store_.place()));
     if (!options_.condemned.empty()) KILTER_TRY(add_salt(*pack_));

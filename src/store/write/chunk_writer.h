@@ -21,6 +21,7 @@ struct ChunkWriterOptions {
   unsigned thread_count = 0;                  ///< 0 = usable_cpu_count()
   std::uint64_t memory_bytes = 192ULL << 20;  ///< of chunks on their way
   Effort effort = Effort::kFast;
+  bool discard = false;        ///< encode and count, write nothing
   std::set<Digest> condemned;  ///< packs that count as gone
 };
 
