@@ -153,8 +153,8 @@ const CommandSpec kMountCommand = {
         "default branch), commits/0123456789ab/…. Any program can read them, and map them into "
         "memory.\n"
         "A checkpoint that is saved meanwhile appears within a second. Below branches/ the folder "
-        "then shows the new one, while files that are open stay as they are: use commits/, steps/ "
-        "or tags/ for a state that holds still. Data that fails its check is an I/O error, never "
+        "then shows the new one, while files that are open stay as they are: use commits/ or "
+        "tags/ for a state that holds still. Data that fails its check is an I/O error, never "
         "wrong bytes.",
     .positionals = kPositionals,
     .options = kOptions,

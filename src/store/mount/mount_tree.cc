@@ -8,7 +8,7 @@ namespace kilter::store {
 namespace {
 
 constexpr std::uint64_t kMountMemoryMin = 64ULL << 20;
-constexpr std::size_t kOpenCommitsMax = 16;
+constexpr std::size_t kOpenCommitsMax = 8;
 constexpr double kLastingSeconds = 86'400;
 
 std::string child_path(const std::string& folder, std::string_view name) {

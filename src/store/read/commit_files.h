@@ -47,8 +47,8 @@ class TreeReader {
   std::vector<std::uint64_t> tensor_bytes_before_;  // tensor bytes of the same file before each
 };
 
-/// Copies a part out of its chunk. Errors: kCorrupt for a chunk that is not as long as its tree says,
-/// with the tensor's name.
+/// Copies a part out of its chunk. Errors: kCorrupt for a chunk that is not as long as its tree
+/// says, with the tensor's name.
 Status copy_part(const ChunkPart& part, const PlainChunk& chunk, std::span<std::byte> out);
 
 /// The tree below the path `mount` ("runs.kilter@v1"): a folder, or the one file itself.
