@@ -22,6 +22,16 @@ std::shared_ptr<const IndexFile> find_open(const Index& before, const Digest& na
   return nullptr;
 }
 
+/// A small one costs nothing to check whole; chunks are checked when they are read anyway.
+Result<std::shared_ptr<const IndexFile>> open_checked(Place& place, const std::string& object,
+                                                      const Digest& name) {
+  KILTER_ASSIGN(const auto opened, place.open(object));
+  auto file = IndexFile::open(*opened, name, opened->bytes() < 1U << 20);
+  if (file || !place.forget(object)) return file;
+  KILTER_ASSIGN(const auto again, place.open(object));
+  return IndexFile::open(*again, name, again->bytes() < 1U << 20);
+}
+
 Result<Index::Files> open_listed(Place& place, const Index& before, bool& vanished) {
   KILTER_ASSIGN(const auto entries, place.list("index"));
   Index::Files files;
@@ -30,14 +40,13 @@ Result<Index::Files> open_listed(Place& place, const Index& before, bool& vanish
     if (!name) continue;
     auto file = find_open(before, *name);
     if (file == nullptr) {
-      auto opened = place.open(entry.name);
+      auto opened = open_checked(place, entry.name, *name);
       if (!opened && opened.error().code == ErrorCode::kNotFound) {
         vanished = true;  // merged away since the listing
         continue;
       }
       if (!opened) return fail(std::move(opened).error());
-      // A small one costs nothing to check whole; chunks are checked when they are read anyway.
-      KILTER_ASSIGN(file, IndexFile::open(**opened, *name, (*opened)->bytes() < 1U << 20));
+      file = std::move(*opened);
     }
     files.push_back(std::move(file));
   }
