@@ -114,9 +114,10 @@ void drop_repeated_chunks(IndexContent& content) {
   content.chunks.erase(rest.begin(), rest.end());
 }
 
-Status merge_files(Place& place, const Index::Files& files) {
+Status merge_files(Place& place, const Index::Files& files, PlaceLock& held) {
   IndexContent content;
   KILTER_TRY(gather_index(files, {}, content));
+  KILTER_TRY(held.still_held());  // gathering may have taken long
   KILTER_TRY(put_index(place, content));
   for (const auto& file : files) KILTER_TRY(place.remove(index_name(file->name())));
   return ok();
@@ -232,7 +233,7 @@ Status merge_index_files(Place& place, const Index& index) {
       auto opened = place.open(index_name(file->name()));
       if (!opened) return ok();  // merged by someone else meanwhile
     }
-    KILTER_TRY(merge_files(place, files));
+    KILTER_TRY(merge_files(place, files, *held));
   }
   return ok();
 }

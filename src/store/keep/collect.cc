@@ -177,6 +177,7 @@ Status drop_packs_from_index(Store& store, const std::set<Digest>& packs) {
   if (touched.empty()) return ok();
   IndexContent content;
   KILTER_TRY(gather_index(touched, packs, content));
+  KILTER_TRY(held->still_held());  // gathering may have taken long
   KILTER_TRY(put_index(place, content));
   for (const auto& file : touched) KILTER_TRY(place.remove(index_name(file->name())));
   return store.refresh();
