@@ -6,7 +6,9 @@
 #include <mutex>
 
 #include "base/try.h"
+#include "io/s3/s3.h"
 #include "store/history/history.h"
+#include "store/place/object_place.h"
 #include "store/read/commit_files.h"
 
 namespace kilter::store {
@@ -16,6 +18,13 @@ bool is_remote(std::string_view address) { return address.find("://") != std::st
 
 bool is_store_folder(const std::string& path) {
   return io::real_file_system().stat(io::join_path(path, kStoreFile)).has_value();
+}
+
+/// Nobody is asked whether there is a store: the last '@' behind the scheme ends its name.
+StoreAddress parse_remote(const std::string& text) {
+  const std::size_t at = text.rfind('@');
+  if (at == std::string::npos || at < text.find("://")) return {text, "", false};
+  return {text.substr(0, at), text.substr(at + 1), true};
 }
 
 /// The commit a selector names, perhaps with a path behind it: names of branches hold '/' too.
@@ -113,6 +122,10 @@ class AddressFileSystem : public io::FileSystem {
 }  // namespace
 
 Result<std::unique_ptr<Place>> open_place(const std::string& address) {
+  if (address.starts_with("s3://")) {
+    KILTER_ASSIGN(std::shared_ptr<io::ObjectStore> objects, io::open_s3(address));
+    return make_object_place(std::move(objects), {.cache = range_cache_of_environment()});
+  }
   if (is_remote(address))
     return fail(Error(ErrorCode::kUnsupported, "stores of this kind are not known")
                     .at_path(address)
@@ -130,11 +143,11 @@ std::optional<StoreAddress> parse_store_address(std::string_view address) {
   const bool remote = is_remote(address);
   if (!remote && is_store_folder(text)) return StoreAddress{text, "", false};
   if (!remote && io::real_file_system().stat(text)) return std::nullopt;
+  if (remote) return parse_remote(text);
   for (std::size_t at = text.find('@'); at != std::string::npos; at = text.find('@', at + 1)) {
     std::string store = text.substr(0, at);
-    if (remote || is_store_folder(store)) return StoreAddress{store, text.substr(at + 1), true};
+    if (is_store_folder(store)) return StoreAddress{store, text.substr(at + 1), true};
   }
-  if (remote) return StoreAddress{text, "", false};
   return std::nullopt;
 }
 

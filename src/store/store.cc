@@ -18,19 +18,20 @@ constexpr std::uint64_t kStoreVersion = 1;
 constexpr std::size_t kOpenPacksMax = 64;
 constexpr std::uint64_t kCacheBytesDefault = 64ULL << 20;
 
-std::string store_text() {
+std::string store_text(const std::vector<std::string>& features) {
   SortedJson out;
   out["created"] = time_text(std::chrono::duration_cast<std::chrono::nanoseconds>(
                                  std::chrono::system_clock::now().time_since_epoch())
                                  .count());
   out["format"] = "kilter-store";
   out["id"] = random_hex(32);
-  out["requires"] = SortedJson::array();
+  out["requires"] = SortedJson(features);
   out["version"] = kStoreVersion;
   return out.dump() + "\n";
 }
 
-Status check_store_text(std::string_view text) {
+/// Also has the place do as the store requires.
+Status check_store_text(std::string_view text, Place& place) {
   KILTER_ASSIGN(const Json json, parse_json(text, {.bytes_max = kSmallTextMax, .depth_max = 16}));
   JsonFields fields(json, "kilter-store.json");
   const std::string format = fields.text("format");
@@ -42,11 +43,12 @@ Status check_store_text(std::string_view text) {
     return fail(Error(ErrorCode::kUnsupported, "the store is of another version")
                     .wanted("version 1", "version " + std::to_string(version))
                     .advise("use a newer Kilter"));
-  if (!needs.empty())
-    return fail(Error(ErrorCode::kUnsupported, "the store needs \"" +
-                                                   escape_text(needs[0].dump(), 60) +
-                                                   "\", which this program does not know")
-                    .advise("use a newer Kilter"));
+  for (const Json& need : needs)
+    if (!need.is_string() || !place.use_feature(need.get<std::string>()))
+      return fail(Error(ErrorCode::kUnsupported, "the store needs \"" +
+                                                     escape_text(need.dump(), 60) +
+                                                     "\", which this program does not know")
+                      .advise("use a newer Kilter"));
   return ok();
 }
 
@@ -125,8 +127,9 @@ Store::~Store() = default;
 
 Result<std::shared_ptr<Store>> Store::create(std::unique_ptr<Place> place) {
   KILTER_TRY(place->make_root());
+  KILTER_ASSIGN(const auto features, place->needed_features());
   KILTER_ASSIGN(const bool made,
-                place->replace_small(std::string(kStoreFile), store_text(), std::nullopt));
+                place->replace_small(std::string(kStoreFile), store_text(features), std::nullopt));
   if (!made)
     return fail(
         Error(ErrorCode::kAlreadyExists, "there is a store already").at_path(place->address()));
@@ -139,7 +142,7 @@ Result<std::shared_ptr<Store>> Store::open(std::unique_ptr<Place> place) {
     return fail(Error(ErrorCode::kNotFound, "there is no store here")
                     .at_path(place->address())
                     .advise("`kilter save SRC STORE` makes one"));
-  if (auto sound = check_store_text(*text); !sound)
+  if (auto sound = check_store_text(*text, *place); !sound)
     return fail(std::move(sound).error().at_path(io::join_path(place->address(), kStoreFile)));
   auto store = std::make_shared<Store>(std::move(place));
   KILTER_TRY(store->refresh());
@@ -262,6 +265,9 @@ Result<PlainChunk> Store::read_once(const Digest& digest, bool keep) {
                .advise("run `kilter check`"));
   for (std::size_t i = 0; i < places.size(); ++i) {
     auto chunk = decode_kept(places[i], keep);
+    // Its path names the pack: what is kept of it on this machine may be at fault.
+    if (!chunk && chunk.error().code == ErrorCode::kCorrupt && place_->forget(chunk.error().path))
+      chunk = decode_kept(places[i], keep);
     if (chunk) return chunk;
     if (i == 0) first = std::move(chunk);
   }

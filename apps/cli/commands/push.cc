@@ -40,7 +40,9 @@ Result<std::shared_ptr<store::Store>> open_target(const std::string& address, bo
   auto opened = store::Store::open(std::move(place));
   if (opened || opened.error().code != ErrorCode::kNotFound || !make) return opened;
   KILTER_ASSIGN(place, store::open_place(address));
-  return store::Store::create(std::move(place));
+  auto made = store::Store::create(std::move(place));
+  if (made || made.error().code != ErrorCode::kAlreadyExists) return made;
+  return store::open_store(address);  // another was first
 }
 
 void print_outcome(const Invocation& invocation, const store::TransferOutcome& outcome) {
@@ -97,7 +99,10 @@ int run_pull(const Invocation& invocation) {
 
 int run_clone(const Invocation& invocation) {
   const auto& names = invocation.arguments.positionals;
-  if (store::parse_store_address(names[1]) && names[1].find("://") == std::string::npos)
+  const bool remote = names[1].find("://") != std::string::npos;
+  const bool taken = remote ? store::open_store(names[1]).has_value()
+                            : store::parse_store_address(names[1]).has_value();
+  if (taken)
     return report_error(Error(ErrorCode::kAlreadyExists, "there is a store already")
                             .at_path(names[1])
                             .advise("`kilter push` brings it up to date"),

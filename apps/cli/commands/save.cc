@@ -119,13 +119,17 @@ Result<std::shared_ptr<store::Store>> open_or_create(const std::string& address)
   KILTER_ASSIGN(auto place, store::open_place(address));
   auto opened = store::Store::open(std::move(place));
   if (opened || opened.error().code != ErrorCode::kNotFound) return opened;
-  const auto entries = io::real_file_system().list(address);
-  if (entries && !entries->empty())
-    return fail(Error(ErrorCode::kInvalidArgument, "the folder holds something else than a store")
-                    .at_path(address)
-                    .advise("name a new folder"));
   KILTER_ASSIGN(place, store::open_place(address));
-  return store::Store::create(std::move(place));
+  if (!place->remote()) {
+    const auto entries = io::real_file_system().list(address);
+    if (entries && !entries->empty())
+      return fail(Error(ErrorCode::kInvalidArgument, "the folder holds something else than a store")
+                      .at_path(address)
+                      .advise("name a new folder"));
+  }
+  auto made = store::Store::create(std::move(place));
+  if (made || made.error().code != ErrorCode::kAlreadyExists) return made;
+  return store::open_store(address);  // another saver was first
 }
 
 Json saved_json(const Item& item, const store::SaveOutcome& saved) {

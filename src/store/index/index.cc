@@ -22,6 +22,16 @@ std::shared_ptr<const IndexFile> find_open(const Index& before, const Digest& na
   return nullptr;
 }
 
+/// A small one costs nothing to check whole; chunks are checked when they are read anyway.
+Result<std::shared_ptr<const IndexFile>> open_checked(Place& place, const std::string& object,
+                                                      const Digest& name) {
+  KILTER_ASSIGN(const auto opened, place.open(object));
+  auto file = IndexFile::open(*opened, name, opened->bytes() < 1U << 20);
+  if (file || !place.forget(object)) return file;
+  KILTER_ASSIGN(const auto again, place.open(object));
+  return IndexFile::open(*again, name, again->bytes() < 1U << 20);
+}
+
 Result<Index::Files> open_listed(Place& place, const Index& before, bool& vanished) {
   KILTER_ASSIGN(const auto entries, place.list("index"));
   Index::Files files;
@@ -30,14 +40,13 @@ Result<Index::Files> open_listed(Place& place, const Index& before, bool& vanish
     if (!name) continue;
     auto file = find_open(before, *name);
     if (file == nullptr) {
-      auto opened = place.open(entry.name);
+      auto opened = open_checked(place, entry.name, *name);
       if (!opened && opened.error().code == ErrorCode::kNotFound) {
         vanished = true;  // merged away since the listing
         continue;
       }
       if (!opened) return fail(std::move(opened).error());
-      // A small one costs nothing to check whole; chunks are checked when they are read anyway.
-      KILTER_ASSIGN(file, IndexFile::open(**opened, *name, (*opened)->bytes() < 1U << 20));
+      file = std::move(*opened);
     }
     files.push_back(std::move(file));
   }
@@ -105,9 +114,10 @@ void drop_repeated_chunks(IndexContent& content) {
   content.chunks.erase(rest.begin(), rest.end());
 }
 
-Status merge_files(Place& place, const Index::Files& files) {
+Status merge_files(Place& place, const Index::Files& files, PlaceLock& held) {
   IndexContent content;
   KILTER_TRY(gather_index(files, {}, content));
+  KILTER_TRY(held.still_held());  // gathering may have taken long
   KILTER_TRY(put_index(place, content));
   return remove_superseded(place, files);
 }
@@ -230,7 +240,7 @@ Status merge_index_files(Place& place, const Index& index) {
       auto opened = place.open(index_name(file->name()));
       if (!opened) return ok();  // merged by someone else meanwhile
     }
-    KILTER_TRY(merge_files(place, files));
+    KILTER_TRY(merge_files(place, files, *held));
   }
   return ok();
 }

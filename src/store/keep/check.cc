@@ -234,6 +234,7 @@ class Checker {
 }  // namespace
 
 Result<CheckOutcome> check_store(Store& store, const CheckRequest& request) {
+  store.place().bypass_cache();  // what lies there is asked for, not what was read of it once
   return Checker(store, request).run();
 }
 

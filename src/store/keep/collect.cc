@@ -177,6 +177,7 @@ Status drop_packs_from_index(Store& store, const std::set<Digest>& packs) {
   if (touched.empty()) return ok();
   IndexContent content;
   KILTER_TRY(gather_index(touched, packs, content));
+  KILTER_TRY(held->still_held());  // gathering may have taken long
   KILTER_TRY(put_index(place, content));
   KILTER_TRY(remove_superseded(place, touched));
   return store.refresh();

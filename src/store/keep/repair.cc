@@ -200,6 +200,7 @@ class Repairer {
 
 Result<std::shared_ptr<Store>> open_for_repair(std::unique_ptr<Place> place, bool dry_run,
                                                RepairOutcome& outcome) {
+  place->bypass_cache();
   KILTER_TRY(set_bad_index_aside(*place, dry_run, outcome));
   KILTER_ASSIGN(auto store, Store::open(std::move(place)));
   KILTER_TRY(index_unknown_packs(*store, dry_run, outcome));

@@ -34,6 +34,8 @@ class StagedObject {
 class PlaceLock {
  public:
   virtual ~PlaceLock() = default;
+  /// kIo if others had reason to take its holder for dead: they may hold it by now.
+  virtual Status still_held() { return ok(); }
 };
 
 /// A writer that may refer to chunks it has not stored itself.
@@ -53,6 +55,10 @@ class Place {
   virtual bool remote() const { return false; }
 
   virtual Status make_root() { return ok(); }  ///< before a store is made
+  /// What a store made here must require of all who use it ("reference-lease").
+  virtual Result<std::vector<std::string>> needed_features() { return std::vector<std::string>(); }
+  /// Obeys what the store here requires. False for a feature that this place does not know.
+  virtual bool use_feature(std::string_view /*feature*/) { return false; }
   /// All objects below `folder`, sorted by name, without hidden ones; none if it is missing.
   virtual Result<std::vector<PlaceEntry>> list(const std::string& folder) = 0;
   virtual Result<std::unique_ptr<io::ReadFile>> open(const std::string& name) = 0;
@@ -75,6 +81,11 @@ class Place {
   virtual Result<std::vector<std::string>> live_sessions() = 0;  ///< ids
   /// One holder of `name` at a time; null where another holds it and `wait` is false.
   virtual Result<std::unique_ptr<PlaceLock>> lock(const std::string& name, bool wait) = 0;
+  /// Drops what is kept on this machine of an object whose bytes failed a check. True if there
+  /// was something: then reading it again may help.
+  virtual bool forget(const std::string& /*name*/) { return false; }
+  /// From now on every reading asks the place itself: for who checks it.
+  virtual void bypass_cache() {}
   /// Removes what dead writers left behind, older than `age_ns`. Returns how many objects.
   virtual Result<std::uint64_t> sweep(std::int64_t age_ns, bool dry_run) = 0;
 };
