@@ -18,6 +18,13 @@ SortedJson hex_array(const auto& digests) {
   return out;
 }
 
+std::string fossils_text(const FossilList& list) {
+  SortedJson out;
+  out["packs"] = hex_array(list.packs);
+  out["sessions"] = list.sessions ? SortedJson(*list.sessions) : SortedJson();
+  return out.dump();
+}
+
 Result<std::string> read_list(Place& place, const std::string& name) {
   KILTER_ASSIGN(const auto file, place.open(name));
   if (file->bytes() > kListBytesMax) return fail(ErrorCode::kLimitExceeded, "a list is too long");
@@ -60,14 +67,14 @@ Result<std::vector<FossilList>> read_fossils(Place& place) {
   return lists;
 }
 
+std::string fossils_name(const FossilList& list) {
+  return "fossils/" + to_hex(blake3(as_bytes(fossils_text(list)))) + ".json";
+}
+
 Status write_fossils(Place& place, FossilList& list) {
   std::ranges::sort(list.packs);
-  SortedJson out;
-  out["packs"] = hex_array(list.packs);
-  out["sessions"] = list.sessions ? SortedJson(*list.sessions) : SortedJson();
-  const std::string text = out.dump();
-  list.name = "fossils/" + to_hex(blake3(as_bytes(text))) + ".json";
-  return place.put(list.name, as_bytes(text));
+  list.name = fossils_name(list);
+  return place.put(list.name, as_bytes(fossils_text(list)));
 }
 
 Result<std::set<Digest>> condemned_packs(Place& place) {

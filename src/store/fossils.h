@@ -21,6 +21,7 @@ struct FossilList {
 };
 
 Result<std::vector<FossilList>> read_fossils(Place& place);
+std::string fossils_name(const FossilList& list);  ///< "fossils/<digest>.json"
 Status write_fossils(Place& place, FossilList& list);
 /// Packs on any list.
 Result<std::set<Digest>> condemned_packs(Place& place);

@@ -15,8 +15,7 @@ class FilesSink : public Sink {
     for (std::size_t i = 0; i < plan.outputs.size(); ++i) {
       FileLayout file;
       file.name = plan.outputs[i].name;
-      if (plan.outputs[i].bytes > 0)
-        file.segments.push_back({SegmentKind::kOutput, plan.outputs[i].bytes, {}, i});
+      file.segments.push_back({SegmentKind::kOutput, plan.outputs[i].bytes, {}, i});
       files.push_back(std::move(file));
     }
     return files;
@@ -44,7 +43,7 @@ Result<std::vector<Selected>> select_files(const Tree& tree, const std::string& 
       selected.push_back({i, name.substr(path.size() + 1)});
     }
   }
-  if (selected.empty())
+  if (selected.empty() && !path.empty())
     return fail(Error(ErrorCode::kNotFound, "no file of this name in the commit").at_path(path));
   return selected;
 }
@@ -69,13 +68,24 @@ Plan make_plan(const std::shared_ptr<const TreeReader>& reader,
   return plan;
 }
 
+/// A checkpoint that was an empty folder.
+Result<RestoreOutcome> restore_nothing(const std::string& target) {
+  io::FileSystem& files = io::real_file_system();
+  KILTER_TRY(files.make_folder(target));
+  KILTER_TRY(files.sync_folder(io::parent_path(target)));
+  return RestoreOutcome{};
+}
+
 }  // namespace
 
 Result<RestoreOutcome> restore_tree(const RestoreRequest& request) {
   KILTER_ASSIGN(const Commit commit, request.from.store->read_commit(request.from.digest));
   KILTER_ASSIGN(auto tree, request.from.store->read_tree(commit.tree));
   bool single = false;
-  KILTER_ASSIGN(auto selected, select_files(*tree, request.from.path, single));
+  std::string path = request.from.path;
+  while (path.ends_with('/')) path.pop_back();
+  KILTER_ASSIGN(auto selected, select_files(*tree, path, single));
+  if (selected.empty()) return restore_nothing(request.target);
   if (single) selected.front().name = io::last_part(request.target);
   const auto reader = std::make_shared<const TreeReader>(request.from.store, std::move(tree));
   const auto files = make_tree_file_system(reader, "commit");

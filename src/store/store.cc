@@ -136,6 +136,17 @@ Result<std::shared_ptr<Store>> Store::create(std::unique_ptr<Place> place) {
   return open(std::move(place));
 }
 
+Result<std::shared_ptr<Store>> Store::open_or_create(std::unique_ptr<Place> place) {
+  KILTER_ASSIGN(const auto text, place->read_small(std::string(kStoreFile)));
+  if (text) return open(std::move(place));
+  KILTER_TRY(place->make_root());
+  KILTER_ASSIGN(const auto features, place->needed_features());
+  // If it is not ours that stays, another's does.
+  KILTER_TRY(place->replace_small(std::string(kStoreFile), store_text(features), std::nullopt)
+                 .map([](bool) {}));
+  return open(std::move(place));
+}
+
 Result<std::shared_ptr<Store>> Store::open(std::unique_ptr<Place> place) {
   KILTER_ASSIGN(const auto text, place->read_small(std::string(kStoreFile)));
   if (!text)
@@ -281,6 +292,12 @@ Result<PlainChunk> Store::read_chunk(const Digest& digest, bool keep) {
     // Packs go when others compact: then the chunk lies elsewhere by now.
     KILTER_TRY(refresh());
     chunk = read_once(digest, keep);
+    // What a commit needs is not merely not there: the store is damaged.
+    if (!chunk && chunk.error().code == ErrorCode::kNotFound) {
+      Error error = std::move(chunk).error();
+      error.code = ErrorCode::kCorrupt;
+      return fail(std::move(error));
+    }
   }
   return chunk;
 }

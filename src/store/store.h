@@ -27,6 +27,9 @@ class Store {
 
   /// Makes an empty store. Errors: kAlreadyExists.
   static Result<std::shared_ptr<Store>> create(std::unique_ptr<Place> place);
+  /// Opens it, or makes an empty one; also where another makes it at the same time, or died while
+  /// making it.
+  static Result<std::shared_ptr<Store>> open_or_create(std::unique_ptr<Place> place);
   /// Errors: kNotFound where there is none; kUnsupported for a version or feature that this
   /// program does not know.
   static Result<std::shared_ptr<Store>> open(std::unique_ptr<Place> place);

@@ -74,7 +74,9 @@ void PrintTo(const FaultScenario& scenario, std::ostream* out) { *out << scenari
 std::shared_ptr<Store> healthy_store(io::MemoryFileSystem& files, bool filled) {
   auto store = Store::create(make_folder_place(files, "other"));
   EXPECT_TRUE(store.has_value());
-  if (store && filled) EXPECT_TRUE(went_well(fill_store(**store, 2)));
+  if (store && filled) {
+    EXPECT_TRUE(went_well(fill_store(**store, 2)));
+  }
   return store ? *store : nullptr;
 }
 

@@ -115,21 +115,23 @@ Status add_stated(const Arguments& arguments, store::SortedJson& metadata) {
   return ok();
 }
 
+/// What a writer that died while it made a store may have left in the folder.
+bool is_of_a_store(const std::string& name) {
+  constexpr std::string_view kNames[] = {"refs", "locks", "sessions"};
+  return name.starts_with(".stage-") || std::ranges::find(kNames, name) != std::end(kNames);
+}
+
 Result<std::shared_ptr<store::Store>> open_or_create(const std::string& address) {
   KILTER_ASSIGN(auto place, store::open_place(address));
-  auto opened = store::Store::open(std::move(place));
-  if (opened || opened.error().code != ErrorCode::kNotFound) return opened;
-  KILTER_ASSIGN(place, store::open_place(address));
-  if (!place->remote()) {
+  const bool there = store::parse_store_address(address).has_value();
+  if (!place->remote() && !there) {
     const auto entries = io::real_file_system().list(address);
-    if (entries && !entries->empty())
+    if (entries && !std::ranges::all_of(*entries, is_of_a_store, &io::FolderEntry::name))
       return fail(Error(ErrorCode::kInvalidArgument, "the folder holds something else than a store")
                       .at_path(address)
                       .advise("name a new folder"));
   }
-  auto made = store::Store::create(std::move(place));
-  if (made || made.error().code != ErrorCode::kAlreadyExists) return made;
-  return store::open_store(address);  // another saver was first
+  return store::Store::open_or_create(std::move(place));
 }
 
 Json saved_json(const Item& item, const store::SaveOutcome& saved) {
@@ -167,8 +169,10 @@ class Saver {
 
   Status run() {
     std::string target = arguments_.positionals.back();
-    const std::size_t at = target.rfind('@');
-    if (at != std::string::npos && at > 0) {
+    const auto known = store::parse_store_address(target);
+    const bool whole = known && !known->stated;  // a store's own name may hold an '@'
+    const std::size_t at = known && known->stated ? known->store.size() : target.rfind('@');
+    if (!whole && at != std::string::npos && at > 0) {
       branch_ = target.substr(at + 1);
       target.resize(at);
     }

@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::uint64_t kCommitVersion = 1;
 constexpr std::size_t kParentsMax = 1000;
-constexpr std::uint64_t kCommitTextMax = 64ULL << 20;
+constexpr std::uint64_t kCommitTextMax = 256ULL << 20;
 
 Status parse_parents(JsonFields& fields, Commit& commit) {
   const Json& parents = fields.array("parents");

@@ -32,19 +32,23 @@ Result<std::shared_ptr<const IndexFile>> open_checked(Place& place, const std::s
   return IndexFile::open(*again, name, again->bytes() < 1U << 20);
 }
 
-Result<Index::Files> open_listed(Place& place, const Index& before, bool& vanished) {
+Result<std::vector<Digest>> index_names(Place& place) {
   KILTER_ASSIGN(const auto entries, place.list("index"));
+  std::vector<Digest> names;
+  for (const PlaceEntry& entry : entries)
+    if (const auto name = index_digest(entry.name)) names.push_back(*name);
+  return names;
+}
+
+/// Without those that are gone by now.
+Result<Index::Files> open_listed(Place& place, const Index& before,
+                                 const std::vector<Digest>& names) {
   Index::Files files;
-  for (const PlaceEntry& entry : entries) {
-    const auto name = index_digest(entry.name);
-    if (!name) continue;
-    auto file = find_open(before, *name);
+  for (const Digest& name : names) {
+    auto file = find_open(before, name);
     if (file == nullptr) {
-      auto opened = open_checked(place, entry.name, *name);
-      if (!opened && opened.error().code == ErrorCode::kNotFound) {
-        vanished = true;  // merged away since the listing
-        continue;
-      }
+      auto opened = open_checked(place, index_name(name), name);
+      if (!opened && opened.error().code == ErrorCode::kNotFound) continue;
       if (!opened) return fail(std::move(opened).error());
       file = std::move(*opened);
     }
@@ -192,12 +196,16 @@ Result<std::vector<Digest>> Index::with_prefix(std::string_view hex, ChunkKind k
 }
 
 Result<Index> load_index(Place& place, const Index& before) {
+  constexpr int kAttemptsMax = 100;
   for (int attempt = 0;; ++attempt) {
-    bool vanished = false;
-    KILTER_ASSIGN(Index::Files files, open_listed(place, before, vanished));
+    KILTER_ASSIGN(const auto listed, index_names(place));
+    KILTER_ASSIGN(Index::Files files, open_listed(place, before, listed));
+    // A listing made while files are merged may hold neither the old ones nor the new one.
+    KILTER_ASSIGN(const auto now, index_names(place));
+    const bool steady = files.size() == listed.size() && now == listed;
     drop_superseded(files);
-    if (!vanished) return Index(std::move(files));
-    if (attempt == 100)
+    if (steady) return Index(std::move(files));
+    if (attempt == kAttemptsMax)
       return fail(Error(ErrorCode::kIo, "the index changed all the time while it was read")
                       .at_path(place.address())
                       .advise("try again"));

@@ -84,15 +84,16 @@ class Collector {
     FossilList list;
     list.packs = packs;
     KILTER_TRY(write_fossils(store_.place(), list));
-    const std::string pending = list.name;
-    KILTER_ASSIGN(list.sessions, store_.place().live_sessions());
-    KILTER_TRY(write_fossils(store_.place(), list));
-    return list.name == pending ? ok() : store_.place().remove(pending);
+    return note_sessions(list);
   }
 
   Status finish_lists() {
     KILTER_ASSIGN(const auto lists, read_fossils(store_.place()));
     for (const FossilList& list : lists) {
+      const bool noted = !list.sessions && std::ranges::any_of(lists, [&](const FossilList& other) {
+        return other.sessions && other.packs == list.packs;
+      });
+      if (noted) continue;  // goes with the list that says whose sessions
       KILTER_ASSIGN(const auto alive, store_.place().live_sessions());
       if (still_waited_for(list, alive)) {
         KILTER_TRY(keep_waiting(list, alive));
@@ -111,11 +112,14 @@ class Collector {
         outcome_.waiting_bytes += pack.bytes;
       }
     outcome_.writers = alive;
-    if (list.sessions) return ok();
-    FossilList noted = list;
-    noted.sessions = alive;
-    KILTER_TRY(write_fossils(store_.place(), noted));
-    return store_.place().remove(list.name);
+    return list.sessions ? ok() : note_sessions(list);
+  }
+
+  /// A second list with the writers that were alive once the first was there. The first stays as
+  /// long: whoever looks meanwhile always sees one of them.
+  Status note_sessions(FossilList list) {
+    KILTER_ASSIGN(list.sessions, store_.place().live_sessions());
+    return write_fossils(store_.place(), list);
   }
 
   /// The writers of then have ended: what they have come to need stays, the rest goes.
@@ -132,7 +136,10 @@ class Collector {
       }
     KILTER_TRY(drop_packs_from_index(store_, leaving));
     for (const Digest& pack : leaving) KILTER_TRY(store_.place().remove(pack_name(pack)));
-    return store_.place().remove(list.name);
+    KILTER_TRY(store_.place().remove(list.name));
+    FossilList first;
+    first.packs = list.packs;
+    return store_.place().remove(fossils_name(first));
   }
 
   Store& store_;

@@ -64,6 +64,11 @@ class TreeWriter {
  private:
   Status plan_file(const SourceFile& file) {
     KILTER_TRY(io::check_relative_name(file.path));
+    // Trees are JSON, which has no other names.
+    if (!is_valid_utf8(file.path))
+      return fail(Error(ErrorCode::kInvalidArgument, "the file's name is not UTF-8")
+                      .at_path(file.full)
+                      .advise("rename it, or leave it out with --skip"));
     const auto number = static_cast<std::uint32_t>(tree_.files.size());
     tree_.files.push_back({file.path, file.bytes});
     if (file.bytes < kTensorBytesMin) return ok();
