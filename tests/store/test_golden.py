@@ -13,12 +13,6 @@ from independent_reader import Damaged, Store
 FOLDER = Path(__file__).parent / "golden"
 CASES = {path.stem: path for path in sorted(FOLDER.glob("*.json"))}
 # What the program does not do yet, and why it should.
-NOT_YET = {
-    "good-empty-file": "`restore` of an empty file ends with an internal error",
-    "good-empty-folder": "`restore` of a folder without files finds no file",
-    "bad-missing-chunk": "a chunk that is missing is damage (3); the program says not found (4)",
-    "bad-missing-pack": "a pack that is missing is damage (3); the program says not found (4)",
-}
 
 
 def unpack(case, folder):
@@ -39,9 +33,7 @@ def expected(case):
     return {path: base64.b64decode(text) for path, text in case["restore"].items()}
 
 
-@pytest.mark.parametrize("name", [
-    pytest.param(name, marks=pytest.mark.xfail(reason=NOT_YET[name])) if name in NOT_YET else name
-    for name in CASES])
+@pytest.mark.parametrize("name", CASES)
 def test_program(kilter, tmp_path, name):
     case = json.loads(CASES[name].read_text())
     store, out = unpack(case, tmp_path / "golden.kilter"), tmp_path / "out"

@@ -132,11 +132,6 @@ class Transfer {
     MadeChunk made;
     made.record = place.record;
     KILTER_ASSIGN(made.payload, from_.read_payload(place));
-    // A form's checksum was compared; raw bytes are their own.
-    if (place.record.form == Form::kRaw && blake3(made.payload) != place.record.digest)
-      return fail(Error(ErrorCode::kCorrupt, "the chunk's bytes do not match its name")
-                      .at_path(pack_name(place.pack))
-                      .at_offset(place.record.offset_bytes));
     return made;
   }
 

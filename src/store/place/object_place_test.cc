@@ -10,6 +10,8 @@
 #include "base/try.h"
 #include "io/io_test_support.h"
 #include "io/memory_object_store.h"
+#include "store/address.h"
+#include "store/store.h"
 
 namespace kilter::store {
 namespace {
@@ -253,6 +255,23 @@ TEST_F(ObjectPlaces, RequireTheLeaseWhereConditionsMeanNothing) {
   EXPECT_THAT(*site_.objects().list(""), IsEmpty());  // no probe stays
 }
 
+TEST_F(ObjectPlaces, HoldStoresThatRequireTheLease) {
+  site_.objects().set_conditions(io::Conditions::kRefused);
+  ASSERT_OK(Store::create(site_.open()));
+  EXPECT_EQ(io::code_of(Store::create(site_.open())), ErrorCode::kAlreadyExists);
+  const auto store = Store::open(site_.open());
+  ASSERT_OK(store);
+  Place& place = (*store)->place();
+  EXPECT_TRUE(*place.replace_small("refs/heads/main", "a", std::nullopt));
+  EXPECT_OK(place.begin_session());
+  // In a folder nobody would keep the lease.
+  const io::TempFolder root;
+  const auto text = place.read_small("kilter-store.json");
+  ASSERT_OK(io::write_text(io::real_file_system(), root / "kilter-store.json", **text));
+  EXPECT_EQ(io::code_of(Store::open(make_folder_place(io::real_file_system(), root.path()))),
+            ErrorCode::kUnsupported);
+}
+
 TEST_F(ObjectPlaces, SweepLeftProbes) {
   site_.objects().set_time(time_);
   ASSERT_OK(site_.objects().put("refs/.probe-1", as_bytes("x")));
@@ -271,6 +290,18 @@ TEST_F(ObjectPlaces, ReportFaultsOfTheServer) {
   EXPECT_EQ(io::code_of(place->put("packs/a", as_bytes("x"))), ErrorCode::kIo);
   EXPECT_EQ(io::code_of(place->begin_session()), ErrorCode::kIo);
   EXPECT_EQ(io::code_of(place->lock("index", true)), ErrorCode::kIo);
+}
+
+TEST(RemoteAddress, EndsAtTheLastAt) {
+  const auto parsed = parse_store_address("s3://bucket/a@b/runs.kilter@main~1/model.bin");
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ(parsed->store, "s3://bucket/a@b/runs.kilter");
+  EXPECT_EQ(parsed->selector, "main~1/model.bin");
+  const auto whole = parse_store_address("s3://bucket");
+  ASSERT_TRUE(whole);
+  EXPECT_EQ(whole->store, "s3://bucket");
+  EXPECT_FALSE(whole->stated);
+  EXPECT_EQ(io::code_of(open_place("gs://bucket/runs.kilter")), ErrorCode::kUnsupported);
 }
 
 }  // namespace

@@ -30,7 +30,9 @@ class CountedObjects : public io::ObjectStore {
   Status read_at(const std::string& name, std::uint64_t offset_bytes, std::span<std::byte> out,
                  const std::string& if_etag) override {
     read_bytes += out.size();
-    return inner_->read_at(name, offset_bytes, out, if_etag);
+    KILTER_TRY(inner_->read_at(name, offset_bytes, out, if_etag));
+    if (flip && !out.empty()) out[out.size() / 2] ^= std::byte{1};
+    return ok();
   }
   Result<Text> read_text(const std::string& name, std::uint64_t bytes_max) override {
     return inner_->read_text(name, bytes_max);
@@ -52,6 +54,7 @@ class CountedObjects : public io::ObjectStore {
   }
 
   std::atomic<std::uint64_t> read_bytes = 0;
+  std::atomic<bool> flip = false;  ///< damages a bit of every range
 
  private:
   std::unique_ptr<io::MemoryObjectStore> inner_ = io::make_memory_object_store();
@@ -194,6 +197,19 @@ TEST_F(RemoteStore, FetchesNothingTwice) {
   objects_->read_bytes = 0;
   read_back(0, file_.size());
   EXPECT_EQ(objects_->read_bytes, 0U);
+}
+
+TEST_F(RemoteStore, KeepsNoDamageOfTheWay) {
+  options_.cache = std::make_shared<RangeCache>(folder_ / "cache", 1ULL << 30);
+  objects_->flip = true;
+  {
+    auto store = Store::open(make_object_place(objects_, options_));
+    if (store) {
+      EXPECT_FALSE((*store)->read_commit(commit_));
+    }
+  }
+  objects_->flip = false;
+  read_back(0, file_.size());
 }
 
 TEST_F(RemoteStore, ChecksTheBucketAndNotTheCache) {
