@@ -117,6 +117,18 @@ def test_two_savers_lose_nothing(kilter, kilter_at, server, checkpoints, store, 
     assert "sound" in kilter_at(server, "check", store, "--data").out
 
 
+def test_index_files_are_merged_under_the_lock(kilter_at, server, store, tmp_path):
+    for step in range(10):
+        (tmp_path / "step.txt").write_text(f"step {step}")
+        kilter_at(server, "save", tmp_path / "step.txt", store, "--step", step)
+    with FaultProxy(server) as proxy:
+        log = kilter_at(proxy.port, "log", store, KILTER_CACHE_BYTES="0").out
+        indexes = sum(request.method == "GET" and "/index/" in request.path
+                      for request in proxy.requests)
+    assert len(log.splitlines()) == 11 and 1 <= indexes < 8
+    assert "sound" in kilter_at(server, "check", store, "--data").out
+
+
 def every(n, *what):
     """Each n-th request breaks; the one after it passes, so trying again helps."""
     return lambda request: what if request.number % n == n - 1 else ("pass",)

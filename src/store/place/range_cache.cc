@@ -81,16 +81,18 @@ std::string cache_folder() {
   return home.starts_with('/') ? io::join_path(home, ".cache/kilter") : "";
 }
 
-/// And what stands above it: what models say is its owner's business alone.
+/// And those above it: what models say is their owner's business alone.
 void make_private_folders(const std::string& path) {
-  if (path.empty() || path == "/" || io::real_file_system().stat(path)) return;
-  make_private_folders(io::parent_path(path));
+  if (io::real_file_system().stat(path)) return;
+  for (std::size_t slash = path.find('/', 1); slash != std::string::npos;
+       slash = path.find('/', slash + 1))
+    static_cast<void>(::mkdir(path.substr(0, slash).c_str(), 0700));
   static_cast<void>(::mkdir(path.c_str(), 0700));
 }
 
 }  // namespace
 
-RangeCache::RangeCache(std::string folder, std::uint64_t bytes_max)
+RangeCache::RangeCache(const std::string& folder, std::uint64_t bytes_max)
     : folder_(io::join_path(folder, "ranges")), bytes_max_(bytes_max) {}
 
 std::string RangeCache::folder_of(const std::string& object) const {

@@ -20,7 +20,7 @@ class RangeCache {
  public:
   /// A process adds at most a sixteenth of `bytes_max` before it looks at the whole folder again
   /// and removes what was longest unused: alone, it stays below the bound.
-  RangeCache(std::string folder, std::uint64_t bytes_max);
+  RangeCache(const std::string& folder, std::uint64_t bytes_max);
 
   /// Fills `out` if exactly this range of this version is kept.
   bool find(const std::string& object, const std::string& version, std::uint64_t offset_bytes,
