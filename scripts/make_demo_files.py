@@ -119,7 +119,7 @@ def write_series(folder):
     history = []
     for step in range(100, 1300, 100):
         weights = [w + 1e-4 * math.sin(i + step) for i, w in enumerate(weights)]
-        loss = 0.9 + 2.0 * math.exp(-step / 300) + (0.0000009 * (step - 900) ** 2 if step > 900 else 0)
+        loss = 0.9 + 2.0 * math.exp(-step / 300) + (4e-6 * (step - 700) ** 2 if step > 700 else 0)
         history.append({"step": step, "epoch": step / 400, "loss": round(loss, 4), "learning_rate": 2e-5})
         checkpoint = folder / f"checkpoint-{step}"
         checkpoint.mkdir(parents=True, exist_ok=True)
