@@ -51,10 +51,10 @@ class Collector {
       : store_(store), context_(context), outcome_(outcome) {}
 
   /// Looks at the store as it is now. Nothing is removed from one that cannot be read whole.
-  Status look() {
+  Status look(const std::set<Digest>& leaving = {}) {
     KILTER_TRY(store_.refresh());
     KILTER_ASSIGN(const History history, History::load(store_));
-    KILTER_ASSIGN(Reach reach, mark_reachable(store_, history, context_));
+    KILTER_ASSIGN(Reach reach, mark_reachable(store_, history, context_, leaving));
     if (!reach.faults.empty()) {
       Error error = reach.faults.front();
       error.hint = "nothing was removed: run `kilter check`, then `kilter repair`";
@@ -124,8 +124,8 @@ class Collector {
 
   /// The writers of then have ended: what they have come to need stays, the rest goes.
   Status finish_list(const FossilList& list) {
-    KILTER_TRY(look());
     std::set<Digest> leaving(list.packs.begin(), list.packs.end());
+    KILTER_TRY(look(leaving));
     KILTER_ASSIGN(const PackUses uses, use_of_packs(*store_.index(), reachable_, leaving));
     for (const auto& [pack, use] : uses)
       if (use.sole_count > 0) leaving.erase(pack);
@@ -211,7 +211,13 @@ Status condemn_packs(Store& store, const std::vector<Digest>& packs, CollectOutc
   Collector collector(store, context, outcome);
   KILTER_TRY(collector.look());
   KILTER_TRY(collector.condemn(packs));
-  return collector.finish_lists();
+  KILTER_TRY(collector.finish_lists());
+  // What only those packs leaned on is free now.
+  KILTER_TRY(collector.look());
+  outcome.dead_bytes = 0;
+  KILTER_ASSIGN(const auto dead, collector.find_dead());
+  KILTER_TRY(collector.condemn(dead));
+  return dead.empty() ? ok() : collector.finish_lists();
 }
 
 }  // namespace kilter::store

@@ -44,6 +44,8 @@ class Compactor {
       return fail(std::move(reach.faults.front()).advise("run `kilter check`"));
     reachable_ = std::move(reach.chunks);
     for (const IndexedPack& pack : store_.index()->packs()) outcome_.before_bytes += pack.bytes;
+    KILTER_TRY(find_direct());
+    KILTER_TRY(note_ceilings());
     KILTER_TRY(choose_packs());
     begin_progress();
     Status walked = walk();
@@ -54,7 +56,41 @@ class Compactor {
   const std::vector<Digest>& leaving() const { return leaving_; }
 
  private:
-  /// Packs that hold something saved fast, or too much that nobody needs.
+  /// Chunks of checkpoints that are kept; others are there only because these lean on them.
+  Status find_direct() {
+    for (const CommitSummary& commit : history_.commits()) {
+      if (commit.retired || !reachable_.contains(commit.digest)) continue;
+      KILTER_ASSIGN(const auto tree, store_.read_tree(commit.tree));
+      for (const TreeTensor& tensor : tree->tensors)
+        direct_.insert(tensor.chunks.begin(), tensor.chunks.end());
+    }
+    return ok();
+  }
+
+  /// Whoever leans on a chunk lies deeper than it, and must go on doing so.
+  Status note_ceilings() {
+    const auto index = store_.index();
+    for (const auto& file : index->files())
+      for (std::size_t i = 0; i < file->chunk_count(); ++i) {
+        KILTER_ASSIGN(const ChunkPlace place, file->chunk(i));
+        if (!place.record.has_base()) continue;
+        const auto [known, fresh] = ceilings_.emplace(place.record.base, place.record.depth);
+        if (!fresh) known->second = std::min(known->second, place.record.depth);
+      }
+    return ok();
+  }
+
+  /// Saved fast, or leaning on what nobody wants for itself.
+  bool is_unsettled(const ChunkRecord& record) const {
+    return record.tried == Tried::kFast || (record.has_base() && !direct_.contains(record.base));
+  }
+
+  /// What is there only to be leaned on goes by itself once nobody does.
+  bool direct_or_no_data(const ChunkRecord& record) const {
+    return !record.has_base() || direct_.contains(record.digest);
+  }
+
+  /// Packs that hold something unsettled, or too much that nobody needs.
   Status choose_packs() {
     struct Use {
       std::uint64_t bytes = 0, live_bytes = 0;
@@ -69,7 +105,7 @@ class Compactor {
         KILTER_ASSIGN(const ChunkPlace place, file->chunk(i));
         Use& use = uses[place.pack];
         use.live_bytes += place.record.stored_bytes;
-        use.fast = use.fast || place.record.tried == Tried::kFast;
+        use.fast = use.fast || (direct_or_no_data(place.record) && is_unsettled(place.record));
       }
     for (const auto& [pack, use] : uses) {
       const double live = static_cast<double>(use.live_bytes);
@@ -178,9 +214,13 @@ class Compactor {
     KILTER_ASSIGN(const auto place, smallest_place(digest));
     if (!place || !leaving_set_.contains(place->pack)) return ok();
     Work work{*place, {}};
+    const auto ceiling = ceilings_.find(digest);
+    const unsigned depth_max = ceiling == ceilings_.end()
+                                   ? request_.chain_max
+                                   : std::min<unsigned>(request_.chain_max, ceiling->second - 1U);
     for (const Digest& base : bases) {
       KILTER_ASSIGN(const auto known, settled(base));
-      if (base != digest && known && known->depth < request_.chain_max)
+      if (base != digest && known && known->depth < depth_max)
         work.bases.push_back({base, known->element, known->depth});
     }
     done_bytes_ += place->record.stored_bytes;
@@ -195,7 +235,7 @@ class Compactor {
     MadeChunk made;
     made.record = old;
     made.record.tried = Tried::kAll;
-    if (old.tried == Tried::kAll) {
+    if (!is_unsettled(old)) {
       KILTER_ASSIGN(made.payload, store_.read_payload(work.place));
       settle(made.record);
       return made;
@@ -248,7 +288,8 @@ class Compactor {
   const CompactRequest& request_;
   CompactOutcome& outcome_;
   History history_;
-  DigestSet reachable_;
+  DigestSet reachable_, direct_;
+  std::unordered_map<Digest, std::uint8_t, DigestHash> ceilings_;
   std::vector<Digest> leaving_;
   std::set<Digest> leaving_set_;
   DigestSet taken_;

@@ -110,6 +110,28 @@ TEST_F(KeepingAStore, RetentionKeepsRecordsAndCollectFreesTheRest) {
   EXPECT_TRUE(checked->faults.empty());
 }
 
+TEST_F(KeepingAStore, WhatIsKeptLeansOnNothingThatWasGivenUp) {
+  STORE_OK(compact(*store_, {.max_memory_bytes = 64ULL << 20}));
+  const auto before = store_stats(*store_, {});
+  STORE_OK(before);
+  EXPECT_GE(before->chunks_by_depth.rbegin()->first, 5U);
+  STORE_OK(retire_commits(*store_, {commits_[1], commits_[2], commits_[3]}));
+  STORE_OK(compact(*store_, {.max_memory_bytes = 64ULL << 20}));
+  const auto store = reopen(*files_);
+  const auto after = store_stats(*store, {});
+  STORE_OK(after);
+  EXPECT_LT(after->unique_bytes, before->unique_bytes - 3 * 100'000);
+  EXPECT_LE(after->chunks_by_depth.rbegin()->first, 5U);
+  for (const std::size_t i : {0U, 4U, 5U})
+    EXPECT_EQ(files_of(store, commits_[i])->at("model.safetensors"), texts_[i]);
+  const auto checked = check_store(*store, {.data = true});
+  STORE_OK(checked);
+  EXPECT_TRUE(checked->faults.empty());
+  const auto again = compact(*store, {.max_memory_bytes = 64ULL << 20});
+  STORE_OK(again);
+  EXPECT_EQ(again->encoded_count, 0U);
+}
+
 TEST_F(KeepingAStore, ARetiredTipIsRefused) {
   EXPECT_EQ(retire_commits(*store_, {commits_.back()}).error().code, ErrorCode::kInvalidArgument);
   const auto history = History::load(*store_);

@@ -1,20 +1,27 @@
 #include "store/keep/reach.h"
 
+#include <algorithm>
+
 #include "base/try.h"
 
 namespace kilter::store {
 namespace {
 
-/// A chunk with everything its forms lean on, in whichever pack they lie.
-Status mark_chunk(const Index& index, const Digest& digest, DigestSet& chunks) {
+/// A chunk with everything its forms lean on. Places in the packs of `leaving` count only where
+/// there is no other.
+Status mark_chunk(const Index& index, const Digest& digest, const std::set<Digest>& leaving,
+                  DigestSet& chunks) {
   std::vector<Digest> open{digest};
   while (!open.empty()) {
     const Digest next = open.back();
     open.pop_back();
     if (!chunks.insert(next).second) continue;
     KILTER_ASSIGN(const auto places, index.find_all(next));
+    const auto stays = [&](const ChunkPlace& place) { return !leaving.contains(place.pack); };
+    const bool elsewhere = std::ranges::any_of(places, stays);
     for (const ChunkPlace& place : places)
-      if (place.record.has_base()) open.push_back(place.record.base);
+      if (place.record.has_base() && (!elsewhere || stays(place)))
+        open.push_back(place.record.base);
   }
   return ok();
 }
@@ -28,18 +35,21 @@ Error missing_commit(const Digest& commit, const std::string& named_by) {
 
 }  // namespace
 
-Status mark_tree(Store& store, const Digest& tree_digest, DigestSet& chunks) {
+Status mark_tree(Store& store, const Digest& tree_digest, DigestSet& chunks,
+                 const std::set<Digest>& leaving) {
   KILTER_ASSIGN(const auto tree, store.read_tree(tree_digest));
   const auto index = store.index();
-  KILTER_TRY(mark_chunk(*index, tree_digest, chunks));
+  KILTER_TRY(mark_chunk(*index, tree_digest, leaving, chunks));
   for (const SkeletonPart& part : tree->skeleton)
-    KILTER_TRY(mark_chunk(*index, part.digest, chunks));
+    KILTER_TRY(mark_chunk(*index, part.digest, leaving, chunks));
   for (const TreeTensor& tensor : tree->tensors)
-    for (const Digest& digest : tensor.chunks) KILTER_TRY(mark_chunk(*index, digest, chunks));
+    for (const Digest& digest : tensor.chunks)
+      KILTER_TRY(mark_chunk(*index, digest, leaving, chunks));
   return ok();
 }
 
-Result<Reach> mark_reachable(Store& store, const History& history, const RunContext& context) {
+Result<Reach> mark_reachable(Store& store, const History& history, const RunContext& context,
+                             const std::set<Digest>& leaving) {
   Reach reach;
   const auto index = store.index();
   for (const Ref& ref : history.refs())
@@ -47,12 +57,12 @@ Result<Reach> mark_reachable(Store& store, const History& history, const RunCont
   for (const std::size_t number : history.ancestry(std::nullopt)) {
     KILTER_TRY(context.check());
     const CommitSummary& commit = history.commits()[number];
-    KILTER_TRY(mark_chunk(*index, commit.digest, reach.chunks));
+    KILTER_TRY(mark_chunk(*index, commit.digest, leaving, reach.chunks));
     for (const Digest& parent : commit.parents)
       if (!history.find(parent))
         reach.faults.push_back(missing_commit(parent, "commit " + to_hex(commit.digest)));
     if (commit.retired) continue;
-    auto marked = mark_tree(store, commit.tree, reach.chunks);
+    auto marked = mark_tree(store, commit.tree, reach.chunks, leaving);
     if (!marked) {
       if (marked.error().code == ErrorCode::kIo) return fail(std::move(marked).error());
       // What cannot be read is kept, as far as it is known.
