@@ -9,11 +9,12 @@
 #include "base/try.h"
 
 namespace kilter::store {
+
+enum class FilterJoint : std::uint8_t { kCompare, kAnd, kOr, kNot };
+
 namespace {
 
 constexpr int kFilterDepthMax = 100;
-
-enum class Joint { kCompare, kAnd, kOr, kNot };
 
 bool is_key_char(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || c == '-' ||
@@ -39,18 +40,18 @@ bool ordered(std::string_view op, auto left, auto right) {
 }  // namespace
 
 struct Filter::Node {
-  Joint joint = Joint::kCompare;
+  FilterJoint joint = FilterJoint::kCompare;
   std::shared_ptr<const Node> left, right;
   std::string key, op, value;
   std::optional<double> number;
 
   bool matches(const CommitSummary& commit) const {
     switch (joint) {
-      case Joint::kAnd:
+      case FilterJoint::kAnd:
         return left->matches(commit) && right->matches(commit);
-      case Joint::kOr:
+      case FilterJoint::kOr:
         return left->matches(commit) || right->matches(commit);
-      case Joint::kNot:
+      case FilterJoint::kNot:
         return !left->matches(commit);
       default:
         return compare(commit);
@@ -111,7 +112,7 @@ class FilterParser {
     at_ = end;
     return true;
   }
-  static NodePtr join(Joint joint, NodePtr left, NodePtr right) {
+  static NodePtr join(FilterJoint joint, NodePtr left, NodePtr right) {
     auto node = std::make_shared<Filter::Node>();
     node->joint = joint;
     node->left = std::move(left);
@@ -124,7 +125,7 @@ class FilterParser {
     KILTER_ASSIGN(NodePtr left, both(depth));
     while (take_word("or")) {
       KILTER_ASSIGN(NodePtr right, both(depth));
-      left = join(Joint::kOr, left, right);
+      left = join(FilterJoint::kOr, left, right);
     }
     return left;
   }
@@ -132,7 +133,7 @@ class FilterParser {
     KILTER_ASSIGN(NodePtr left, single(depth));
     while (take_word("and")) {
       KILTER_ASSIGN(NodePtr right, single(depth));
-      left = join(Joint::kAnd, left, right);
+      left = join(FilterJoint::kAnd, left, right);
     }
     return left;
   }
@@ -140,7 +141,7 @@ class FilterParser {
     if (take_word("not")) {
       if (depth > kFilterDepthMax) return wrong("fewer \"not\"");
       KILTER_ASSIGN(NodePtr inner, single(depth + 1));
-      return join(Joint::kNot, inner, nullptr);
+      return join(FilterJoint::kNot, inner, nullptr);
     }
     if (take_word("(")) {
       KILTER_ASSIGN(NodePtr inner, either(depth + 1));
