@@ -202,6 +202,7 @@ Result<CollectOutcome> collect(Store& store, const CollectRequest& request) {
   }
   KILTER_TRY(collector.condemn(dead));
   KILTER_TRY(collector.finish_lists());
+  KILTER_TRY(store.place().live_sessions().map([](const auto&) {}));  // forgets the dead ones
   KILTER_ASSIGN(outcome.swept_files, store.place().sweep(kStaleAgeNs, false));
   return outcome;
 }
