@@ -1,4 +1,5 @@
 // kilter: the command line. Parses, installs progress and Ctrl-C, runs one command.
+#include <malloc.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -54,10 +55,18 @@ Terminal make_terminal(const Arguments& arguments) {
   return terminal;
 }
 
+/// Buffers of a few MiB come and go by the thousand: kept by the allocator they need no new pages,
+/// whose zeroing costs more than many a kernel.
+void keep_freed_memory() {
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 28);
+}
+
 int run(int argc, const char* const* argv) {
   Parsed parsed = parse(argc, argv);
   if (parsed.exit_status >= 0) return parsed.exit_status;
   install_signals();
+  keep_freed_memory();
   io::raise_open_file_limit();
   Invocation invocation;
   invocation.terminal = make_terminal(parsed.arguments);
