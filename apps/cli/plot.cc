@@ -9,7 +9,7 @@
 namespace kilter::cli {
 namespace {
 
-constexpr int kLabelColumns = 10;
+constexpr int kPlotLabelColumns = 10;
 
 struct Range {
   double low = 0, high = 0;
@@ -77,7 +77,8 @@ std::string plot_curve(const std::vector<std::pair<double, double>>& all,
   std::ranges::stable_sort(points, {}, [](const auto& p) { return p.first; });
   const Range xs = range_of(points, false);
   const Range ys = range_of(points, true);
-  Dots dots(std::clamp(options.width_columns - kLabelColumns - 2, 20, 200), options.height_rows);
+  Dots dots(std::clamp(options.width_columns - kPlotLabelColumns - 2, 20, 200),
+            options.height_rows);
   const auto place = [&](const std::pair<double, double>& p) {
     return std::pair(static_cast<int>(std::lround(xs.at(p.first) * (dots.width() - 1))),
                      static_cast<int>(std::lround((1 - ys.at(p.second)) * (dots.height() - 1))));
@@ -87,19 +88,19 @@ std::string plot_curve(const std::vector<std::pair<double, double>>& all,
     const auto [x1, y1] = place(points[i]);
     dots.line(x0, y0, x1, y1);
   }
-  std::string out = fmt::format("{:>{}}\n", options.y_name, kLabelColumns);
+  std::string out = fmt::format("{:>{}}\n", options.y_name, kPlotLabelColumns);
   for (int row = 0; row < options.height_rows; ++row) {
     const bool top = row == 0;
     const bool bottom = row + 1 == options.height_rows;
     const std::string label = top      ? fmt::format("{:.4g}", ys.high)
                               : bottom ? fmt::format("{:.4g}", ys.low)
                                        : std::string();
-    out += fmt::format("{:>{}} ┤{}\n", label, kLabelColumns, dots.row(row));
+    out += fmt::format("{:>{}} ┤{}\n", label, kPlotLabelColumns, dots.row(row));
   }
   const std::string left = fmt::format("{:g}", xs.low);
   const std::string right = fmt::format("{:g} {}", xs.high, options.x_name);
   const int gap = dots.width() / 2 - static_cast<int>(left.size());
-  out += fmt::format("{:{}}  {}{:>{}}\n", "", kLabelColumns, left, right, std::max(gap, 1));
+  out += fmt::format("{:{}}  {}{:>{}}\n", "", kPlotLabelColumns, left, right, std::max(gap, 1));
   return out;
 }
 

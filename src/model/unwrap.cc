@@ -79,7 +79,7 @@ constexpr std::array<std::string_view, 8> kRunScalars = {
 constexpr std::array<std::string_view, 4> kInnerWrappers = {
     "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_forward_module."};
 
-constexpr std::size_t kLevelsMax = 6;
+constexpr std::size_t kUnwrapLevelsMax = 6;
 
 bool contains(Names list, std::string_view level) {
   return std::find(list.begin(), list.end(), level) != list.end();
@@ -133,7 +133,7 @@ class Placer {
     Part part = data_.root_is_folder ? part_of_file(file_stem_of(data_, tensor)) : Part::kWeights;
     StateId at = data_.state.root();
     std::string_view all = rest;
-    for (std::size_t depth = 0; depth < kLevelsMax && part != Part::kOptimizer; ++depth) {
+    for (std::size_t depth = 0; depth < kUnwrapLevelsMax && part != Part::kOptimizer; ++depth) {
       const std::string_view level = first_level(rest);
       if (level.size() == rest.size() || (depth == 0 && level == plain_level_)) break;
       if (contains(kOptimizer, level)) {
