@@ -176,6 +176,10 @@ class Saver {
       branch_ = target.substr(at + 1);
       target.resize(at);
     }
+    // What is wrong on the command line is said before a store is made.
+    KILTER_TRY(store::check_ref_name(branch_));
+    store::SortedJson stated;
+    KILTER_TRY(add_stated(arguments_, stated));
     KILTER_ASSIGN(items_, collect_items(arguments_, *files_));
     if (items_.size() > 1 && arguments_.has("tag"))
       return fail(ErrorCode::kInvalidArgument, "--tag names one checkpoint, and these are several");

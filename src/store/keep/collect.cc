@@ -38,6 +38,41 @@ Result<PackUses> use_of_packs(const Index& index, const DigestSet& reachable,
   return uses;
 }
 
+/// A chunk that stays needs a place of its base that stays too and lies less deep: without one, the
+/// packs that have such a place are needed as well.
+Status count_needed_bases(const Index& index, const DigestSet& reachable,
+                          const std::set<Digest>& leaving, PackUses& uses) {
+  for (const auto& file : index.files()) {
+    for (std::size_t i = 0; i < file->chunk_count(); ++i) {
+      if (!reachable.contains(file->chunk_digest(i))) continue;
+      KILTER_ASSIGN(const ChunkPlace place, file->chunk(i));
+      if (!place.record.has_base() || leaving.contains(place.pack)) continue;
+      KILTER_ASSIGN(auto bases, index.find_all(place.record.base));
+      std::erase_if(
+          bases, [&](const ChunkPlace& base) { return base.record.depth >= place.record.depth; });
+      const auto goes = [&](const ChunkPlace& base) { return leaving.contains(base.pack); };
+      if (!std::ranges::all_of(bases, goes)) continue;
+      for (const ChunkPlace& base : bases) ++uses[base.pack].sole_count;
+    }
+  }
+  return ok();
+}
+
+/// Takes from `leaving` what must stay; each pack that stays may need others.
+Result<PackUses> keep_needed(const Index& index, const DigestSet& reachable,
+                             std::set<Digest>& leaving) {
+  while (true) {
+    KILTER_ASSIGN(PackUses uses, use_of_packs(index, reachable, leaving));
+    KILTER_TRY(count_needed_bases(index, reachable, leaving, uses));
+    const std::size_t before = leaving.size();
+    std::erase_if(leaving, [&](const Digest& pack) {
+      const auto use = uses.find(pack);
+      return use != uses.end() && use->second.sole_count > 0;
+    });
+    if (leaving.size() == before) return uses;
+  }
+}
+
 bool still_waited_for(const FossilList& list, const std::vector<std::string>& alive) {
   if (!list.sessions) return !alive.empty();
   return std::ranges::any_of(*list.sessions, [&](const std::string& session) {
@@ -126,9 +161,7 @@ class Collector {
   Status finish_list(const FossilList& list) {
     std::set<Digest> leaving(list.packs.begin(), list.packs.end());
     KILTER_TRY(look(leaving));
-    KILTER_ASSIGN(const PackUses uses, use_of_packs(*store_.index(), reachable_, leaving));
-    for (const auto& [pack, use] : uses)
-      if (use.sole_count > 0) leaving.erase(pack);
+    KILTER_ASSIGN(const PackUses uses, keep_needed(*store_.index(), reachable_, leaving));
     for (const auto& [pack, use] : uses)
       if (leaving.contains(pack)) {
         ++outcome_.removed_packs;

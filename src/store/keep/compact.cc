@@ -148,7 +148,6 @@ class Compactor {
   Status take_commit(std::size_t number) {
     const CommitSummary& commit = history_.commits()[number];
     KILTER_TRY(take_chunk(commit.digest, {}));
-    commits_.push_back(number);
     if (commit.retired) return writer_->wait();
     KILTER_ASSIGN(const auto tree, store_.read_tree(commit.tree));
     KILTER_TRY(take_chunk(commit.tree, {}));
@@ -293,7 +292,6 @@ class Compactor {
   std::vector<Digest> leaving_;
   std::set<Digest> leaving_set_;
   DigestSet taken_;
-  std::vector<std::size_t> commits_;
   std::uint64_t total_bytes_ = 0, done_bytes_ = 0, leaving_bytes_ = 0;
   std::atomic<std::uint64_t> encoded_count_{0}, smaller_count_{0};
   std::mutex mutex_;

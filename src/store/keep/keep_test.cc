@@ -213,6 +213,21 @@ TEST_F(KeepingAStore, CopiesDeltasWithWhatTheyLeanOn) {
   EXPECT_TRUE(checked->faults.empty());
 }
 
+// The target has the middle of the series, deeper than the source has it.
+TEST_F(KeepingAStore, CopiesOntoAStoreThatIsCompactedOtherwise) {
+  const auto target = make_store(*files_, "t");
+  STORE_OK(transfer(*store_, *target, {.refs = {{RefKind::kBranch, "main", commits_[2]}}}));
+  STORE_OK(compact(*target, {.max_memory_bytes = 64ULL << 20}));
+  STORE_OK(compact(*store_, {.chain_max = 1, .max_memory_bytes = 64ULL << 20}));
+  const auto source = reopen(*files_);
+  const auto history = History::load(*source);
+  STORE_OK(history);
+  STORE_OK(transfer(*source, *target, {.refs = history->refs()}));
+  expect_all_there(reopen(*files_, "t"));
+  STORE_OK(compact(*target, {.max_memory_bytes = 64ULL << 20}));
+  expect_all_there(reopen(*files_, "t"));
+}
+
 TEST_F(KeepingAStore, RepairsItselfFromACopy) {
   const auto copy = make_store(*files_, "t");
   const auto history = History::load(*store_);

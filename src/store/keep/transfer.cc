@@ -89,6 +89,7 @@ class Transfer {
       ++outcome_.chunk_count;
       outcome_.bytes += place.record.stored_bytes;
       missing_.push_back(place);
+      copied_.insert(digest);
     }
     std::ranges::sort(missing_, [](const ChunkPlace& a, const ChunkPlace& b) {
       return std::pair(a.pack, a.record.offset_bytes) < std::pair(b.pack, b.record.offset_bytes);
@@ -131,7 +132,31 @@ class Transfer {
   Result<MadeChunk> read(const ChunkPlace& place) {
     MadeChunk made;
     made.record = place.record;
+    KILTER_ASSIGN(const bool as_it_is, base_lies_below(place.record));
+    if (!as_it_is) return stand_alone(place);
     KILTER_ASSIGN(made.payload, from_.read_payload(place));
+    return made;
+  }
+
+  /// Whether what the chunk leans on will lie less deep in the target than the chunk itself: its
+  /// own copy there may lean on more others than the source's.
+  Result<bool> base_lies_below(const ChunkRecord& record) const {
+    if (!record.has_base() || copied_.contains(record.base)) return true;
+    KILTER_ASSIGN(const auto places, to_.index()->find_all(record.base));
+    return std::ranges::any_of(places, [&](const ChunkPlace& base) {
+      return !condemned_.contains(base.pack) && base.record.depth < record.depth;
+    });
+  }
+
+  Result<MadeChunk> stand_alone(const ChunkPlace& place) {
+    KILTER_ASSIGN(const PlainChunk plain, from_.read_chunk(place.record.digest));
+    EncodedChunk encoded = encode_smallest(place.record.element, *plain, {}, Effort::kFast);
+    MadeChunk made{place.record, std::move(encoded.payload)};
+    if (encoded.form == Form::kRaw) made.payload = *plain;
+    made.record.form = encoded.form;
+    made.record.base = {};
+    made.record.depth = 0;
+    made.record.tried = Tried::kFast;
     return made;
   }
 
@@ -175,6 +200,7 @@ class Transfer {
   std::vector<std::size_t> commits_;
   std::set<Digest> retired_;
   std::vector<ChunkPlace> missing_;
+  DigestSet copied_;  // the digests of missing_
   TransferOutcome outcome_;
 };
 
