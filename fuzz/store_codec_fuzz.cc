@@ -23,7 +23,8 @@ void decode_anything(const Codec& codec, Element element, Bytes payload, const C
 
 void encode_anything(const Codec& codec, Element element, Bytes plain, const CodecBase& base) {
   if (!codec.suits(element, plain, &base)) return;
-  std::vector<std::byte> payload, back(plain.size());
+  kilter::RawBytes payload;
+  std::vector<std::byte> back(plain.size());
   (void)codec.estimate_bytes(element, plain, &base);
   if (!codec.encode(element, plain, &base, payload)) return;
   if (payload.size() >= plain.size()) std::abort();

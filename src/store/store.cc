@@ -62,11 +62,11 @@ Error wrong_bytes(const ChunkPlace& place) {
 }
 
 /// Raw bytes are left to be checked against the chunk's name itself.
-Result<std::vector<std::byte>> fetch_payload(const io::ReadFile& pack, const ChunkPlace& place) {
+Result<RawBytes> fetch_payload(const io::ReadFile& pack, const ChunkPlace& place) {
   const ChunkRecord& record = place.record;
   if (!range_fits(record.offset_bytes, record.stored_bytes, pack.bytes()))
     return fail(at_chunk(Error(ErrorCode::kCorrupt, "the pack ends before the chunk does"), place));
-  std::vector<std::byte> payload(record.stored_bytes);
+  RawBytes payload(record.stored_bytes);
   KILTER_TRY(pack.read_at(record.offset_bytes, payload));
   if (record.form != Form::kRaw && payload_crc32(payload) != record.crc32)
     return fail(at_chunk(Error(ErrorCode::kCorrupt, "a stored chunk fails its checksum")
@@ -75,11 +75,9 @@ Result<std::vector<std::byte>> fetch_payload(const io::ReadFile& pack, const Chu
   return payload;
 }
 
-Result<std::vector<std::byte>> decode_payload(const ChunkPlace& place,
-                                              std::vector<std::byte> payload,
-                                              const CodecBase* base) {
+Result<RawBytes> decode_payload(const ChunkPlace& place, RawBytes payload, const CodecBase* base) {
   const ChunkRecord& record = place.record;
-  std::vector<std::byte> plain;
+  RawBytes plain;
   if (record.form == Form::kRaw) {
     plain = std::move(payload);
   } else {
@@ -178,8 +176,8 @@ Result<std::shared_ptr<const io::ReadFile>> Store::open_pack(const Digest& pack)
 }
 
 /// Who copies a payload without decoding it must not pass damage on under a good name.
-Result<std::vector<std::byte>> Store::read_payload(const ChunkPlace& place) {
-  const auto read = [&]() -> Result<std::vector<std::byte>> {
+Result<RawBytes> Store::read_payload(const ChunkPlace& place) {
+  const auto read = [&]() -> Result<RawBytes> {
     KILTER_ASSIGN(const auto file, open_pack(place.pack));
     KILTER_ASSIGN(auto payload, fetch_payload(*file, place));
     if (place.record.form == Form::kRaw && blake3(payload) != place.record.digest)
@@ -210,9 +208,9 @@ Result<std::vector<ChunkPlace>> Store::chain_of(const ChunkPlace& place) {
   return chain;
 }
 
-Result<std::vector<std::byte>> Store::decode_place(const ChunkPlace& place) {
+Result<RawBytes> Store::decode_place(const ChunkPlace& place) {
   KILTER_ASSIGN(const auto chain, chain_of(place));
-  std::vector<std::byte> plain;
+  RawBytes plain;
   for (std::size_t i = chain.size(); i-- > 0;) {
     KILTER_ASSIGN(const auto file, open_pack(chain[i].pack));
     KILTER_ASSIGN(auto payload, fetch_payload(*file, chain[i]));
@@ -237,7 +235,7 @@ Result<PlainChunk> Store::decode_kept(const ChunkPlace& place, bool keep) {
     CodecBase base;
     if (plain != nullptr) base = {chain[i + 1].record.element, *plain};
     KILTER_ASSIGN(auto next, decode_payload(chain[i], std::move(payload), plain ? &base : nullptr));
-    plain = std::make_shared<const std::vector<std::byte>>(std::move(next));
+    plain = std::make_shared<const RawBytes>(std::move(next));
     if (keep || i > 0) keep_chunk(chain[i].record.digest, plain);
   }
   return plain;

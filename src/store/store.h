@@ -10,6 +10,7 @@
 
 #include "kilter/progress.h"
 
+#include "base/raw_bytes.h"
 #include "store/format/objects.h"
 #include "store/index/index.h"
 #include "store/place/place.h"
@@ -17,7 +18,7 @@
 
 namespace kilter::store {
 
-using PlainChunk = std::shared_ptr<const std::vector<std::byte>>;
+using PlainChunk = std::shared_ptr<const RawBytes>;
 
 /// All calls may come from several threads.
 class Store {
@@ -45,9 +46,9 @@ class Store {
   /// next caller. Errors: kNotFound when no pack holds it; kCorrupt with pack and offset.
   Result<PlainChunk> read_chunk(const Digest& digest, bool keep = true);
   /// A payload as it lies in its pack, checked against its checksum.
-  Result<std::vector<std::byte>> read_payload(const ChunkPlace& place);
+  Result<RawBytes> read_payload(const ChunkPlace& place);
   /// Reads the chunk from this very place, through nothing that was kept.
-  Result<std::vector<std::byte>> decode_place(const ChunkPlace& place);
+  Result<RawBytes> decode_place(const ChunkPlace& place);
 
   Result<Commit> read_commit(const Digest& digest);
   Result<std::shared_ptr<const Tree>> read_tree(const Digest& digest);

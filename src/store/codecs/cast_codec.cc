@@ -62,9 +62,9 @@ class CastCodec final : public Codec {
   }
 
   bool encode(Element element, Bytes plain, const CodecBase* base,
-              std::vector<std::byte>& payload) const override {
+              RawBytes& payload) const override {
     const std::size_t width = element_bytes(element);
-    std::vector<std::byte> exceptions;
+    RawBytes exceptions;
     PayloadWriter list(exceptions);
     std::uint32_t count = 0;
     std::size_t expected = 0;  // the index a gap of zero would mean

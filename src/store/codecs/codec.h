@@ -10,6 +10,7 @@
 #include "kilter/error.h"
 
 #include "base/byte_reader.h"
+#include "base/raw_bytes.h"
 
 namespace kilter::store {
 
@@ -63,7 +64,7 @@ class Codec {
   /// Fills `payload` and returns true, or returns false where the payload would not be smaller
   /// than `plain`. Any plain size up to kChunkBytesMax, also no multiple of the element's.
   virtual bool encode(Element element, Bytes plain, const CodecBase* base,
-                      std::vector<std::byte>& payload) const = 0;
+                      RawBytes& payload) const = 0;
   /// Fills `plain` (its size is that of the chunk). The payload is hostile: every length is
   /// checked, nothing outside the spans is touched, time and memory are bounded by plain.size().
   /// Errors: kCorrupt.
@@ -79,7 +80,7 @@ std::span<const Codec* const> all_codecs();
 struct EncodedChunk {
   Form form = Form::kRaw;
   std::optional<std::size_t> base;  ///< index in `bases` of what it leans on
-  std::vector<std::byte> payload;   ///< empty for kRaw: the plain bytes are the payload
+  RawBytes payload;                 ///< empty for kRaw: the plain bytes are the payload
 };
 
 enum class Effort : std::uint8_t {

@@ -160,7 +160,7 @@ void expect_round_trip(const Codec& codec, const Case& c) {
   const CodecBase* const with = codec.needs_base() ? &base : nullptr;
   if (!codec.suits(c.element, c.plain, with)) return;
   (void)codec.estimate_bytes(c.element, c.plain, with);
-  Data payload, again;
+  RawBytes payload, again;
   if (!codec.encode(c.element, c.plain, with, payload)) return;
   ASSERT_LT(payload.size(), c.plain.size());
   ASSERT_TRUE(codec.encode(c.element, c.plain, with, again));

@@ -31,20 +31,20 @@ Bytes bytes_of(const std::vector<T>& items) {
 
 std::string golden_symbols(const std::vector<std::uint8_t>& symbols,
                            const std::vector<std::uint8_t>& contexts, std::size_t count) {
-  std::vector<std::byte> out;
+  RawBytes out;
   encode_symbols(symbols, contexts, count, out);
   return golden_hex(out);
 }
 
 std::string golden_plane(const std::vector<std::uint8_t>& plane) {
-  std::vector<std::byte> out;
+  RawBytes out;
   encode_plane(plane, out);
   return golden_hex(out);
 }
 
 std::string golden_payload(Form form, Element element, Bytes plain,
                            const CodecBase* base = nullptr) {
-  std::vector<std::byte> out;
+  RawBytes out;
   if (!find_codec(form)->encode(element, plain, base, out)) return "not smaller";
   std::vector<std::byte> back(plain.size());
   const Status decoded = find_codec(form)->decode(element, out, base, back);

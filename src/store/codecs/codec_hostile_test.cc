@@ -13,7 +13,8 @@ namespace {
 struct HostileCase {
   Form form;
   Element element;
-  std::vector<std::byte> plain, base, payload;
+  std::vector<std::byte> plain, base;
+  RawBytes payload;
   CodecBase with() const { return {form == Form::kCast ? Element::kF32 : element, base}; }
 };
 
@@ -75,13 +76,12 @@ Status decode_guarded(const HostileCase& c, Bytes payload) {
 TEST(CodecHostile, EveryTruncationIsCorrupt) {
   for (const HostileCase& c : hostile_cases(300)) {
     for (std::size_t size = 0; size < c.payload.size(); ++size) {
-      const std::vector<std::byte> cut(c.payload.begin(),
-                                       c.payload.begin() + static_cast<std::ptrdiff_t>(size));
+      const RawBytes cut(c.payload.begin(), c.payload.begin() + static_cast<std::ptrdiff_t>(size));
       const Status status = decode_guarded(c, cut);
       ASSERT_FALSE(status) << form_name(c.form) << " of " << size;
       ASSERT_EQ(status.error().code, ErrorCode::kCorrupt);
     }
-    std::vector<std::byte> longer = c.payload;
+    RawBytes longer = c.payload;
     longer.push_back(std::byte{0});
     ASSERT_FALSE(decode_guarded(c, longer)) << form_name(c.form);
   }
@@ -91,7 +91,7 @@ TEST(CodecHostile, EveryChangedByteGivesAnErrorOrOtherBytes) {
   for (const HostileCase& c : hostile_cases(200)) {
     for (std::size_t at = 0; at < c.payload.size(); ++at) {
       for (unsigned flip : {1U, 2U, 0x10U, 0x80U, 0xFFU}) {
-        std::vector<std::byte> changed = c.payload;
+        RawBytes changed = c.payload;
         changed[at] ^= static_cast<std::byte>(flip);
         const Status status = decode_guarded(c, changed);
         if (!status) {
@@ -106,7 +106,7 @@ TEST(CodecHostile, VectorPathsStayInsideTooWhenTheirBytesAreChanged) {
   std::mt19937 random(3);
   for (const HostileCase& c : hostile_cases(70000)) {
     for (int round = 0; round < 60; ++round) {
-      std::vector<std::byte> changed = c.payload;
+      RawBytes changed = c.payload;
       for (int k = 0; k < 1 + round % 5; ++k) {
         const std::size_t range =
             round % 2 == 0 ? std::min<std::size_t>(changed.size(), 600) : changed.size();
@@ -133,7 +133,7 @@ TEST(CodecHostile, ScalesThatCouldOverflowAreRefused) {
   HostileCase c = std::move(hostile_cases(200)[3]);
   ASSERT_EQ(c.form, Form::kDelta);
   const auto with_scale = [&](std::uint8_t repeats, float scale) {
-    std::vector<std::byte> changed = c.payload;
+    RawBytes changed = c.payload;
     changed[1] = static_cast<std::byte>(repeats);
     std::memcpy(changed.data() + 2, &scale, 4);
     const Status status = decode_guarded(c, changed);

@@ -24,7 +24,7 @@ class DeltaCodec final : public Codec {
   }
 
   bool encode(Element element, Bytes plain, const CodecBase* base,
-              std::vector<std::byte>& payload) const override {
+              RawBytes& payload) const override {
     const std::size_t whole = plain.size() - plain.size() % element_bytes(element);
     const Prediction prediction = find_prediction(element, plain, base->plain);
     DeltaPlan plan(element, plain, base->plain, prediction);

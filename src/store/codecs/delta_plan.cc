@@ -46,7 +46,7 @@ DeltaPlan::DeltaPlan(Element element, Bytes plain, Bytes base, const Prediction&
   find_contexts(base);
 }
 
-void DeltaPlan::write(PayloadWriter& writer, std::vector<std::byte>& payload) {
+void DeltaPlan::write(PayloadWriter& writer, RawBytes& payload) {
   writer.u8(prediction_.repeats);
   writer.u32(prediction_.repeats == 0 ? 0 : std::bit_cast<std::uint32_t>(prediction_.scale));
   writer.u16(static_cast<std::uint16_t>(level_base_));

@@ -17,7 +17,7 @@ class DeltaPlan {
   DeltaPlan(Element element, Bytes plain, Bytes base, const Prediction& prediction);
 
   /// Appends everything between the layout and the tail.
-  void write(PayloadWriter& writer, std::vector<std::byte>& payload);
+  void write(PayloadWriter& writer, RawBytes& payload);
   /// Bits that write() would need, were this a sample of a chunk.
   std::uint64_t estimated_bits() const;
 

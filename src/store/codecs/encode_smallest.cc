@@ -63,7 +63,7 @@ EncodedChunk encode_smallest(Element element, Bytes plain, std::span<const Codec
   }
   EncodedChunk best;
   std::uint64_t best_bytes = plain.size();
-  std::vector<std::byte> payload;
+  RawBytes payload;
   for (const Candidate& candidate : candidates.sorted()) {
     if (hopeless(candidate.estimate, best_bytes)) break;
     const CodecBase* const with = candidate.base ? &bases[*candidate.base] : nullptr;

@@ -1,6 +1,10 @@
 #include "store/codecs/entropy.h"
 
 #include <bit>
+#include <cstring>
+#include <optional>
+
+#include "store/codecs/kernels/count_kernel.h"
 
 namespace kilter::store {
 namespace {
@@ -44,6 +48,59 @@ std::uint64_t entropy_256ths(const SymbolCounts& counts, std::uint64_t* kinds) {
   return all > bits ? all - bits : 0;
 }
 
+void count_any(std::span<const std::uint8_t> symbols, SymbolCounts& counts) {
+  // Eight histograms: the same counter twice in a row would wait for its own store.
+  std::array<SymbolCounts, 8> parts{};
+  std::size_t i = 0;
+  for (; symbols.size() - i >= 8; i += 8) {
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, symbols.data() + i, sizeof eight);
+    for (std::size_t j = 0; j < 8; ++j) ++parts[j][eight >> (8 * j) & 0xFF];
+  }
+  for (; i < symbols.size(); ++i) ++counts[symbols[i]];
+  for (const SymbolCounts& part : parts) {
+    for (std::size_t s = 0; s < counts.size(); ++s) counts[s] += part[s];
+  }
+}
+
+// Runs below this are counted before a sample would be.
+constexpr std::size_t kWindowSymbols = 65536;
+constexpr std::size_t kWindowSamples = 16, kWindowSampleBytes = 128;
+// Comparing with more kinds takes longer than counting; so does a sample with more strays.
+constexpr std::size_t kWindowKinds = 32;
+constexpr std::size_t kStraysOnePartIn = 128;
+
+struct Neighbours {
+  std::size_t first = 0, kinds = 0;
+};
+
+/// The most frequent `kinds` neighbours of a sample, if they are nearly all of it.
+std::optional<Neighbours> most_frequent_neighbours(const SymbolCounts& sample, std::size_t kinds) {
+  std::size_t all = 0, inside = 0, best = 0, first = 0;
+  for (const std::uint32_t count : sample) all += count;
+  for (std::size_t last = 0; last < sample.size(); ++last) {
+    inside += sample[last];
+    if (last >= kinds) inside -= sample[last - kinds];
+    if (last + 1 < kinds || inside <= best) continue;
+    best = inside;
+    first = last + 1 - kinds;
+  }
+  if (all - best > all / kStraysOnePartIn) return std::nullopt;
+  return Neighbours{first, kinds};
+}
+
+std::optional<Neighbours> find_neighbours(std::span<const std::uint8_t> symbols) {
+  SymbolCounts sample{};
+  const std::size_t stride = symbols.size() / kWindowSamples;
+  for (std::size_t i = 0; i < kWindowSamples; ++i) {
+    count_reference(symbols.subspan(i * stride, kWindowSampleBytes), sample);
+  }
+  for (std::size_t kinds = kCountGroup; kinds <= kWindowKinds; kinds += kCountGroup) {
+    if (const auto found = most_frequent_neighbours(sample, kinds)) return found;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::uint32_t log2_256ths(std::uint64_t value) {
@@ -54,16 +111,9 @@ std::uint32_t log2_256ths(std::uint64_t value) {
 }
 
 void count_symbols(std::span<const std::uint8_t> symbols, SymbolCounts& counts) {
-  // Four histograms: the same counter twice in a row would wait for its own store.
-  std::array<SymbolCounts, 4> parts{};
-  std::size_t i = 0;
-  for (; i + 4 <= symbols.size(); i += 4) {
-    for (std::size_t j = 0; j < 4; ++j) ++parts[j][symbols[i + j]];
-  }
-  for (; i < symbols.size(); ++i) ++parts[0][symbols[i]];
-  for (std::size_t s = 0; s < counts.size(); ++s) {
-    counts[s] += parts[0][s] + parts[1][s] + parts[2][s] + parts[3][s];
-  }
+  const auto window = symbols.size() < kWindowSymbols ? std::nullopt : find_neighbours(symbols);
+  if (window) return count_neighbours(symbols, window->first, window->kinds, counts);
+  count_any(symbols, counts);
 }
 
 std::uint64_t entropy_bits(const SymbolCounts& counts) {

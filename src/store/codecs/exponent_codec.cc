@@ -28,6 +28,8 @@ PlanePointers point_at_planes(std::uint8_t* memory, std::size_t planes, std::siz
 }
 
 bool all_zero(Bytes bytes) {  // of at least one byte: the first is zero, and each is as the next
+  constexpr std::size_t kGlance = sizeof(std::uint64_t);
+  if (bytes.size() >= kGlance && load_le<std::uint64_t>(bytes, 0) != 0) return false;
   return bytes[0] == std::byte{0} &&
          std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }
@@ -85,7 +87,7 @@ void unpack_kept(const KeptSegments& segments, Bytes kept, std::span<std::byte> 
   }
 }
 
-void encode_elements(const BytePlanes& layout, Bytes elements, std::vector<std::byte>& payload) {
+void encode_elements(const BytePlanes& layout, Bytes elements, RawBytes& payload) {
   const std::size_t count = elements.size() / layout.element_bytes;
   Scratch<std::uint8_t> memory(elements.size());
   const PlanePointers planes = point_at_planes(memory.data(), layout.element_bytes, count);
@@ -126,8 +128,7 @@ class ExponentCodec final : public Codec {
     return bytes;
   }
 
-  bool encode(Element element, Bytes plain, const CodecBase*,
-              std::vector<std::byte>& payload) const override {
+  bool encode(Element element, Bytes plain, const CodecBase*, RawBytes& payload) const override {
     const BytePlanes layout = planes_of(element);
     const std::size_t elements = plain.size() / layout.element_bytes;
     payload.clear();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/byte_reader.h"
+#include "base/raw_bytes.h"
 #include "base/try.h"
 
 namespace kilter::store {
@@ -21,7 +22,7 @@ inline tl::unexpected<Error> corrupt(std::string what) {
 /// Appends little-endian numbers to a payload.
 class PayloadWriter {
  public:
-  explicit PayloadWriter(std::vector<std::byte>& out) : out_(out) {}
+  explicit PayloadWriter(RawBytes& out) : out_(out) {}
 
   void u8(std::uint8_t value) { out_.push_back(static_cast<std::byte>(value)); }
   void u16(std::uint16_t value) { number(value); }
@@ -38,7 +39,7 @@ class PayloadWriter {
   void number(T value) {
     for (std::size_t i = 0; i < sizeof(T); ++i) u8(static_cast<std::uint8_t>(value >> (8 * i)));
   }
-  std::vector<std::byte>& out_;
+  RawBytes& out_;
 };
 
 /// Takes numbers and runs of bytes in order; kCorrupt where the payload ends before they do.

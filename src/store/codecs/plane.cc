@@ -57,11 +57,11 @@ bool is_constant(std::span<const std::uint8_t> plane) {
                      [&](std::uint8_t byte) { return byte == plane[0]; });
 }
 
-void write_mode(PlaneMode mode, std::vector<std::byte>& out) {
+void write_mode(PlaneMode mode, RawBytes& out) {
   PayloadWriter(out).u8(static_cast<std::uint8_t>(mode));
 }
 
-bool encode_coded(std::span<const std::uint8_t> plane, bool sevens, std::vector<std::byte>& out) {
+bool encode_coded(std::span<const std::uint8_t> plane, bool sevens, RawBytes& out) {
   const std::size_t begin = out.size();
   write_mode(PlaneMode::kCoded, out);
   encode_symbols(plane, {}, 1, out);
@@ -88,7 +88,7 @@ std::size_t count_odd(std::span<const std::uint8_t> plane) {
   return odd;
 }
 
-bool encode_sevens(std::span<const std::uint8_t> plane, std::vector<std::byte>& out) {
+bool encode_sevens(std::span<const std::uint8_t> plane, RawBytes& out) {
   const std::size_t odd = count_odd(plane);
   const std::uint8_t low = odd > plane.size() / 2 ? 1 : 0;
   const std::size_t exceptions = low == 1 ? plane.size() - odd : odd;
@@ -133,7 +133,7 @@ Status decode_sevens(PayloadReader& in, std::span<std::uint8_t> plane) {
 
 }  // namespace
 
-void encode_plane(std::span<const std::uint8_t> plane, std::vector<std::byte>& out) {
+void encode_plane(std::span<const std::uint8_t> plane, RawBytes& out) {
   if (!plane.empty() && is_constant(plane)) {
     write_mode(PlaneMode::kConstant, out);
     return PayloadWriter(out).u8(plane[0]);

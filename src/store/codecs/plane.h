@@ -13,7 +13,7 @@ enum class PlaneMode : std::uint8_t { kRaw = 0, kConstant = 1, kCoded = 2, kSeve
 
 /// Appends `plane` in its smallest mode. A glance at a sample spares planes without structure the
 /// counting.
-void encode_plane(std::span<const std::uint8_t> plane, std::vector<std::byte>& out);
+void encode_plane(std::span<const std::uint8_t> plane, RawBytes& out);
 
 /// Reads a plane of `count` bytes. Where the payload has it as it is, the result points there and
 /// `scratch` (at least `count` bytes) stays as it was. Errors: kCorrupt.

@@ -12,7 +12,7 @@ namespace kilter::store {
 /// Appends the coded form of `symbols` to `out`. `contexts` is empty, or has one number below
 /// `context_count` for each symbol.
 void encode_symbols(std::span<const std::uint8_t> symbols, std::span<const std::uint8_t> contexts,
-                    std::size_t context_count, std::vector<std::byte>& out);
+                    std::size_t context_count, RawBytes& out);
 
 /// Reads back what encode_symbols() wrote, with the same contexts. Errors: kCorrupt.
 Status decode_symbols(PayloadReader& in, std::span<const std::uint8_t> contexts,

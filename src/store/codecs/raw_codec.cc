@@ -14,7 +14,7 @@ class RawCodec final : public Codec {
   std::uint64_t estimate_bytes(Element, Bytes plain, const CodecBase*) const override {
     return plain.size();
   }
-  bool encode(Element, Bytes, const CodecBase*, std::vector<std::byte>& payload) const override {
+  bool encode(Element, Bytes, const CodecBase*, RawBytes& payload) const override {
     payload.clear();
     return false;  // never smaller than itself
   }

@@ -31,8 +31,7 @@ class ZstdCodec final : public Codec {
     return std::uint64_t{bytes} * plain.size() / sample.size();
   }
 
-  bool encode(Element, Bytes plain, const CodecBase*,
-              std::vector<std::byte>& payload) const override {
+  bool encode(Element, Bytes plain, const CodecBase*, RawBytes& payload) const override {
     payload.resize(plain.empty() ? 0 : plain.size() - 1);
     payload.resize(compress_into(plain, payload, kChunkLevel));
     return !payload.empty();

@@ -26,7 +26,7 @@ Status add_salt(PackWriter& pack) {
 struct ChunkWriter::Ready {
   bool fresh = false;
   ChunkRecord record;
-  std::vector<std::byte> payload;
+  RawBytes payload;
   std::uint64_t held_bytes = 0;  // of the budget
 };
 
@@ -106,7 +106,7 @@ void ChunkWriter::run(std::uint64_t number, std::uint64_t bytes,
 }
 
 Status ChunkWriter::make(ChunkJob& job, Ready& ready) {
-  std::vector<std::byte> plain(static_cast<std::size_t>(job.bytes));
+  RawBytes plain(static_cast<std::size_t>(job.bytes));
   KILTER_TRY(job.read(plain));
   ChunkRecord& record = ready.record;
   record.digest = blake3(plain);

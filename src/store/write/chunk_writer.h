@@ -47,7 +47,7 @@ struct ChunkJob {
 /// A chunk as it shall lie in a pack: all of the record but its place there.
 struct MadeChunk {
   ChunkRecord record;
-  std::vector<std::byte> payload;
+  RawBytes payload;
 };
 
 /// For one thread; its workers are its own. After an error every later call returns it.

@@ -1,12 +1,14 @@
 // Vector paths against the references, bit for bit.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
 #include <vector>
 
 #include "store/codecs/kernels/cast_kernel.h"
+#include "store/codecs/kernels/count_kernel.h"
 #include "store/codecs/kernels/planes_kernel.h"
 #include "store/codecs/kernels/rans_kernel.h"
 #include "store/codecs/rans.h"
@@ -61,7 +63,7 @@ TEST(RansKernel, AgreesWithTheReferenceForEveryAlphabetAndContexts) {
 
       std::vector<std::uint16_t> stream(words.rend() - static_cast<std::ptrdiff_t>(count),
                                         words.rend());
-      stream.resize(count + kRansWindowBytes);
+      stream.resize(count + kRansReadAheadBytes);
       const auto* next = reinterpret_cast<const std::byte*>(stream.data());
       const std::byte* const last = next + 2 * stream.size();
       coding.table = tables.decode.data();
@@ -97,6 +99,110 @@ TEST(RansKernel, DecodesAnyWordsAsTheReferenceDoes) {
   EXPECT_EQ(next, end);
   EXPECT_EQ(states, other);
   EXPECT_EQ(found, expected);
+}
+
+/// Symbols around `middle` as the exponents of weights are; one of `strays_one_in` is anything.
+std::vector<std::uint8_t> neighbours(std::size_t count, unsigned middle, unsigned strays_one_in) {
+  std::mt19937 random(middle + strays_one_in);
+  std::normal_distribution<float> normal(static_cast<float>(middle), 4);
+  std::vector<std::uint8_t> out(count);
+  for (std::uint8_t& symbol : out) {
+    const bool stray = random() % strays_one_in == 0;
+    symbol = stray ? static_cast<std::uint8_t>(random())
+                   : static_cast<std::uint8_t>(std::clamp(normal(random), 0.0F, 255.0F));
+  }
+  return out;
+}
+
+TEST(RansKernel, AgreesWithTheReferenceInEveryWindow) {
+  for (const unsigned middle : {0U, 20U, 121U, 250U}) {
+    for (const unsigned first : {0U, 1U, 10U, 105U, 224U, 240U, 255U}) {
+      constexpr std::size_t kRounds = 200;
+      const auto symbols = neighbours(kRounds * kRansLanes, middle, 2000);
+      const RansTables tables(symbols, std::vector<std::uint8_t>(symbols.size()), 1);
+      RansCoding coding{tables.encode.data(), nullptr, kRansLanes, true,
+                        static_cast<std::uint8_t>(first)};
+      std::vector<std::uint32_t> states(kRansLanes, kRansLow), other = states;
+      std::vector<std::uint16_t> words(symbols.size() + 16), other_words = words;
+      auto* const end = rans_encode_reference(coding, symbols.size(), states.data(), symbols.data(),
+                                              words.data());
+      auto* const other_end =
+          rans_encode_rounds(coding, kRounds, other.data(), symbols.data(), other_words.data());
+      ASSERT_EQ(states, other) << middle << " in " << first;
+      ASSERT_EQ(end - words.data(), other_end - other_words.data());
+      const auto count = static_cast<std::size_t>(end - words.data());
+      ASSERT_TRUE(std::equal(words.data(), end, other_words.data()));
+
+      std::vector<std::uint16_t> stream(words.rend() - static_cast<std::ptrdiff_t>(count),
+                                        words.rend());
+      stream.resize(count + kRansReadAheadBytes);
+      const auto* next = reinterpret_cast<const std::byte*>(stream.data());
+      coding.table = tables.decode.data();
+      std::vector<std::uint8_t> found(symbols.size());
+      ASSERT_EQ(rans_decode_rounds(coding, kRounds, states.data(), next, next + 2 * stream.size(),
+                                   found.data()),
+                kRounds);
+      ASSERT_EQ(found, symbols) << middle << " in " << first;
+      ASSERT_EQ(next, reinterpret_cast<const std::byte*>(stream.data()) + 2 * count);
+    }
+  }
+}
+
+TEST(RansKernel, DecodesAnyWordsInAWindowAsTheReferenceDoes) {
+  const auto symbols = neighbours(4096, 121, 300);
+  const RansTables tables(symbols, std::vector<std::uint8_t>(symbols.size()), 1);
+  RansCoding coding{tables.decode.data(), nullptr, kRansLanes};
+  coding.has_window = true;
+  coding.window_first = 105;
+  std::mt19937 random(4);
+  std::vector<std::byte> words(6000);
+  for (std::byte& byte : words) byte = static_cast<std::byte>(random());
+  std::vector<std::uint32_t> states(kRansLanes), other;
+  for (std::uint32_t& state : states) state = static_cast<std::uint32_t>(random());
+  states[0] = 0;
+  states[63] = ~0U;
+  other = states;
+  std::vector<std::uint8_t> found(16384), expected(16384);
+  const std::byte* next = words.data();
+  const std::size_t rounds = rans_decode_rounds(coding, 256, states.data(), next,
+                                                words.data() + words.size(), found.data());
+  const std::byte* const end =
+      rans_decode_reference(coding, rounds * kRansLanes, other.data(), words.data(),
+                            words.data() + words.size(), expected.data());
+  EXPECT_GT(rounds, 0U);
+  EXPECT_EQ(next, end);
+  EXPECT_EQ(states, other);
+  EXPECT_EQ(found, expected);
+}
+
+TEST(CountKernel, AgreesWithTheReferenceForAnySymbols) {
+  for (const std::size_t count : {0U, 1U, 63U, 64U, 1000U, 8192U, 100000U}) {
+    for (const unsigned strays_one_in : {1U, 10U, 1000U}) {
+      const auto symbols = neighbours(count, 121, strays_one_in);
+      SymbolCounts expected{};
+      expected[3] = 7;  // what is there is added to
+      const SymbolCounts before = expected;
+      count_reference(symbols, expected);
+      for (const std::size_t first : {0U, 105U, 248U}) {
+        for (const std::size_t kinds : {8U, 24U, 32U}) {
+          if (first + kinds > 256) continue;
+          SymbolCounts found = before;
+          count_neighbours(symbols, first, kinds, found);
+          ASSERT_EQ(found, expected) << count << " from " << first << ", " << kinds;
+        }
+      }
+      SymbolCounts found = before;
+      count_symbols(symbols, found);
+      ASSERT_EQ(found, expected) << count;
+    }
+  }
+}
+
+TEST(CountKernel, CountsARunOfOneSymbolThatWouldOverflowBytes) {
+  const std::vector<std::uint8_t> symbols(300000, 9);
+  SymbolCounts found{};
+  count_neighbours(symbols, 8, 8, found);
+  EXPECT_EQ(found[9], 300000U);
 }
 
 TEST(PlanesKernel, AgreesWithTheReferenceAtEveryLength) {
