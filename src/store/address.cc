@@ -154,7 +154,7 @@ std::optional<StoreAddress> parse_store_address(std::string_view address) {
 Result<FoundCommit> find_commit(const StoreAddress& address) {
   FoundCommit found;
   KILTER_ASSIGN(found.store, open_store(address.store));
-  KILTER_ASSIGN(const History history, History::load(*found.store));
+  KILTER_ASSIGN(const History history, History::load(*found.store, address.selector));
   auto number = resolve_with_path(history, address.selector, found.path);
   if (!number) return fail(std::move(number).error().at_path(address.store));
   const CommitSummary& commit = history.commits()[*number];

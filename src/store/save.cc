@@ -72,14 +72,29 @@ class Save {
     metadata.update(request_.metadata);
     outcome_.content.metadata = std::move(metadata);
     writer_ = std::make_unique<ChunkWriter>(store_, writer_options());
-    KILTER_TRY(add_tree(request_.source, *writer_, tree_, request_.context));
+    const std::int64_t begun = save_time();
+    SourceStats stats;
+    KILTER_TRY(add_tree(request_.source, *writer_, tree_, stats, request_.seen, request_.context));
     KILTER_TRY(writer_->wait());
+    KILTER_TRY(check_unchanged(request_.source, tree_, stats));
     KILTER_TRY(add_text(tree_text(tree_), ChunkKind::kTree, &outcome_.content.tree));
     outcome_.totals = writer_->totals();
     outcome_.file_count = tree_.files.size();
     outcome_.file_bytes = tree_.file_bytes();
     outcome_.tensor_count = tree_.tensors.size();
+    remember(stats, begun);
     return request_.context.check();
+  }
+
+  /// Only a hint: whether the tree ever becomes durable is looked at when it is used.
+  void remember(const SourceStats& stats, std::int64_t begun) {
+    if (request_.seen == nullptr) return;
+    std::size_t last = stats.size();
+    for (const TreeTensor& tensor : tree_.tensors) {
+      if (tensor.file != last)
+        request_.seen->add(stats[tensor.file], {outcome_.content.tree, tensor.file}, begun);
+      last = tensor.file;
+    }
   }
 
   Status add_text(const std::string& text, ChunkKind kind, Digest* digest) {

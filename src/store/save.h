@@ -23,6 +23,8 @@ struct SaveRequest {
   std::optional<std::int64_t> time_unix_ns;  ///< default: now
   unsigned thread_count = 0;
   std::uint64_t max_memory_bytes = 512ULL << 20;
+  /// Files that need not be read again; is told of those that were saved. Null: all are read.
+  SeenFiles* seen = nullptr;
   RunContext context = {};
 };
 

@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/store_support.h"
 #include "io/file_tree.h"
+#include "store/place/cache_folder.h"
 #include "store/write/describe.h"
 
 namespace kilter::cli {
@@ -34,6 +35,8 @@ constexpr OptionSpec kOptions[] = {
      "Begin a new branch at this commit (\"main~3\", \"v1\")"},
     {"--skip", ValueKind::kText, "GLOB", "Leave out files of this relative path", true},
     {"--max-memory", ValueKind::kBytes, "SIZE", "Memory for buffers; default 512MiB"},
+    {"--rehash", ValueKind::kFlag, "",
+     "Read all files, also those that have not changed since they were last saved here"},
     {"-n,--dry-run", ValueKind::kFlag, "", "Say what would be saved, write nothing"},
 };
 
@@ -144,6 +147,7 @@ Json saved_json(const Item& item, const store::SaveOutcome& saved) {
   out["tensors"] = saved.tensor_count;
   out["new_bytes"] = saved.totals.new_plain_bytes;
   out["stored_bytes"] = saved.totals.stored_bytes;
+  out["unread_bytes"] = saved.totals.unread_bytes;
   out["seconds"] = saved.seconds;
   return out;
 }
@@ -186,7 +190,9 @@ class Saver {
     if (arguments_.has("dry-run")) return print_plan(target);
     KILTER_ASSIGN(store_, open_or_create(target));
     KILTER_TRY(find_parent());
+    KILTER_TRY(load_seen());
     for (const Item& item : items_) KILTER_TRY(save(item));
+    seen_.save();  // a hint for the next save: nothing is lost without it
     if (invocation_.terminal.json)
       print_json({{"store", target}, {"branch", branch_}, {"saved", saved_}});
     return ok();
@@ -202,6 +208,13 @@ class Saver {
                         fmt::format("the branch {} exists already: its tip is the parent", branch_))
                       .advise("--parent is for a branch that is new"));
     parent_ = history.commits()[commit].digest;
+    return ok();
+  }
+
+  Status load_seen() {
+    if (arguments_.has("rehash")) return ok();
+    KILTER_ASSIGN(const auto text, store_->place().read_small(std::string(store::kStoreFile)));
+    seen_ = store::SeenFiles::load(store::cache_folder_of_environment(), text.value_or(""));
     return ok();
   }
 
@@ -232,6 +245,7 @@ class Saver {
     request.message = arguments_.text("message");
     KILTER_TRY(add_stated(arguments_, request.metadata));
     request.max_memory_bytes = arguments_.bytes("max-memory", request.max_memory_bytes);
+    if (!arguments_.has("rehash")) request.seen = &seen_;
     request.context = invocation_.context;
     Progress* progress = request.context.progress;
     if (progress != nullptr) progress->begin("save", item.bytes);
@@ -252,6 +266,7 @@ class Saver {
   std::string branch_ = "main";
   std::vector<Item> items_;
   std::shared_ptr<store::Store> store_;
+  store::SeenFiles seen_;
   std::optional<store::Digest> parent_;
   Json saved_ = Json::array();
 };

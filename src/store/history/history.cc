@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
+#include <cstring>
 #include <queue>
 
 #include "base/text.h"
@@ -49,6 +51,13 @@ Status see_commits(Store& store, const std::vector<Ref>& refs) {
   return ok();
 }
 
+/// `slots` is a power of two.
+std::size_t first_slot(const Digest& digest, std::size_t slots) {
+  std::uint64_t first = 0;
+  std::memcpy(&first, digest.data(), sizeof first);
+  return static_cast<std::size_t>(first & (slots - 1));
+}
+
 bool is_search(std::string_view selector) {
   return selector.starts_with("step:") || selector.starts_with("best:") ||
          selector.starts_with("time:");
@@ -78,7 +87,7 @@ std::string meta_text(const MetaValue& value) {
   return "null";
 }
 
-Result<History> History::load(Store& store) {
+Result<History> History::load(Store& store, std::optional<std::string_view> selector) {
   History history;
   KILTER_ASSIGN(history.refs_, list_refs(store.place()));
   KILTER_TRY(see_commits(store, history.refs_));
@@ -87,19 +96,34 @@ Result<History> History::load(Store& store) {
   KILTER_ASSIGN(const auto retired, read_retired(store.place()));
   SummaryReader reader;
   history.commits_.reserve(indexed.size());
-  history.by_digest_.reserve(indexed.size());
   for (const IndexedCommit& commit : indexed) {
-    KILTER_ASSIGN(auto summary, reader.read(commit.digest, commit.time_unix_ns, commit.text));
+    auto read = selector
+                    ? reader.read_for(*selector, commit.digest, commit.time_unix_ns, commit.text)
+                    : reader.read(commit.digest, commit.time_unix_ns, commit.text);
+    KILTER_ASSIGN(CommitSummary summary, std::move(read));
     summary.retired = retired.contains(commit.digest);
-    history.by_digest_.emplace(commit.digest, history.commits_.size());
     history.commits_.push_back(std::move(summary));
   }
+  history.number_commits();
   return history;
 }
 
 std::optional<std::size_t> History::find(const Digest& digest) const {
-  const auto found = by_digest_.find(digest);
-  return found == by_digest_.end() ? std::nullopt : std::optional(found->second);
+  if (slots_.empty()) return std::nullopt;
+  std::size_t at = first_slot(digest, slots_.size());
+  for (; slots_[at] != 0; at = (at + 1) % slots_.size())
+    if (commits_[slots_[at] - 1].digest == digest) return slots_[at] - 1;
+  return std::nullopt;
+}
+
+/// An open table: digests are random already, and half of the slots stay empty.
+void History::number_commits() {
+  slots_.assign(std::bit_ceil(2 * commits_.size() + 1), 0);
+  for (std::size_t i = 0; i < commits_.size(); ++i) {
+    std::size_t at = first_slot(commits_[i].digest, slots_.size());
+    while (slots_[at] != 0) at = (at + 1) % slots_.size();
+    slots_[at] = static_cast<std::uint32_t>(i + 1);
+  }
 }
 
 std::optional<std::size_t> History::tip(RefKind kind, std::string_view name) const {

@@ -4,7 +4,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -34,7 +33,10 @@ struct CommitSummary {
 /// A snapshot of the history. Commits are numbered by time.
 class History {
  public:
-  static Result<History> load(Store& store);
+  /// With a selector, all that is needed to resolve() it and no more, which is faster: of metadata
+  /// the numbers whose keys occur in it, no trees, authors or messages.
+  static Result<History> load(Store& store,
+                              std::optional<std::string_view> selector = std::nullopt);
 
   const std::vector<CommitSummary>& commits() const { return commits_; }
   const std::vector<Ref>& refs() const { return refs_; }
@@ -62,7 +64,9 @@ class History {
   Result<std::size_t> back(std::size_t commit, std::uint64_t count) const;
 
   std::vector<CommitSummary> commits_;
-  std::unordered_map<Digest, std::size_t, DigestHash> by_digest_;
+  void number_commits();
+
+  std::vector<std::uint32_t> slots_;  // a commit's number plus one, by the first bytes of its name
   std::vector<Ref> refs_;
 };
 

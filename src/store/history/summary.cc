@@ -44,6 +44,21 @@ bool read_digest(const element& value, Digest& out) {
   return digest.has_value();
 }
 
+/// Numbers whose keys occur in the selector.
+void read_numbers(simdjson::ondemand::object& metadata, std::string_view selector,
+                  CommitSummary& summary) {
+  for (auto field : metadata) {
+    std::string_view key;
+    double number = 0;
+    if (field.unescaped_key().get(key) != simdjson::SUCCESS) return;
+    if (selector.find(key) == std::string_view::npos) continue;
+    if (field.value().get_double().get(number) != simdjson::SUCCESS) continue;
+    summary.metadata.emplace_back(std::string(key), number);
+  }
+  std::ranges::sort(summary.metadata, {},
+                    [](const auto& pair) { return std::string_view(pair.first); });
+}
+
 tl::unexpected<Error> malformed(const Digest& digest) {
   return fail(Error(ErrorCode::kMalformed, "the index holds a commit that is none")
                   .at_path("commit " + to_hex(digest)));
@@ -53,6 +68,8 @@ tl::unexpected<Error> malformed(const Digest& digest) {
 
 struct SummaryReader::Parser {
   simdjson::dom::parser parser;
+  simdjson::ondemand::parser on_demand;
+  std::string padded;
 };
 
 SummaryReader::SummaryReader() : parser_(std::make_unique<Parser>()) {}
@@ -84,6 +101,36 @@ Result<CommitSummary> SummaryReader::read(const Digest& digest, std::int64_t tim
       summary.metadata.emplace_back(std::string(field.key), meta_value(field.value));
   std::ranges::sort(summary.metadata, {},
                     [](const auto& pair) { return std::string_view(pair.first); });
+  return summary;
+}
+
+Result<CommitSummary> SummaryReader::read_for(std::string_view selector, const Digest& digest,
+                                              std::int64_t time_unix_ns, std::string_view text) {
+  std::string& padded = parser_->padded;
+  padded.assign(text);
+  padded.append(simdjson::SIMDJSON_PADDING, '\0');
+  namespace od = simdjson::ondemand;
+  od::document document;
+  od::object root, metadata;
+  if (parser_->on_demand.iterate(padded.data(), text.size(), padded.size()).get(document) !=
+          simdjson::SUCCESS ||
+      document.get_object().get(root) != simdjson::SUCCESS)
+    return malformed(digest);
+  CommitSummary summary;
+  summary.digest = digest;
+  summary.time_unix_ns = time_unix_ns;
+  // Keys of commits are sorted, so that each search goes on where the last one ended.
+  if (root["metadata"].get_object().get(metadata) == simdjson::SUCCESS)
+    read_numbers(metadata, selector, summary);
+  od::array parents;
+  if (root["parents"].get_array().get(parents) != simdjson::SUCCESS) return malformed(digest);
+  for (auto parent : parents) {
+    std::string_view hex;
+    if (parent.get_string().get(hex) != simdjson::SUCCESS) return malformed(digest);
+    const auto parsed = digest_from_hex(hex);
+    if (!parsed) return malformed(digest);
+    summary.parents.push_back(*parsed);
+  }
   return summary;
 }
 

@@ -16,6 +16,10 @@ class SummaryReader {
   /// Errors: kMalformed.
   Result<CommitSummary> read(const Digest& digest, std::int64_t time_unix_ns,
                              std::string_view text);
+  /// Only what resolving the selector needs (see History::load()), and of the rest not even whether
+  /// it is JSON. Errors: kMalformed.
+  Result<CommitSummary> read_for(std::string_view selector, const Digest& digest,
+                                 std::int64_t time_unix_ns, std::string_view text);
 
  private:
   struct Parser;

@@ -1,7 +1,6 @@
 #include "store/place/range_cache.h"
 
 #include <fmt/format.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include "base/text.h"
 #include "io/file_system.h"
 #include "store/digest.h"
+#include "store/place/cache_folder.h"
 #include "store/place/place.h"
 
 namespace kilter::store {
@@ -66,28 +66,6 @@ bool write_range(const std::string& path, Bytes bytes, const Trailer& trailer) {
   if (written && files.rename(beside, path, io::Replace::kAllow)) return true;
   static_cast<void>(files.remove(beside));
   return false;
-}
-
-std::string environment_text(const char* name) {
-  const char* value = ::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-std::string cache_folder() {
-  if (std::string own = environment_text("KILTER_CACHE"); !own.empty()) return own;
-  if (const std::string xdg = environment_text("XDG_CACHE_HOME"); xdg.starts_with('/'))
-    return io::join_path(xdg, "kilter");
-  const std::string home = environment_text("HOME");
-  return home.starts_with('/') ? io::join_path(home, ".cache/kilter") : "";
-}
-
-/// And those above it: what models say is their owner's business alone.
-void make_private_folders(const std::string& path) {
-  if (io::real_file_system().stat(path)) return;
-  for (std::size_t slash = path.find('/', 1); slash != std::string::npos;
-       slash = path.find('/', slash + 1))
-    static_cast<void>(::mkdir(path.substr(0, slash).c_str(), 0700));
-  static_cast<void>(::mkdir(path.c_str(), 0700));
 }
 
 }  // namespace
@@ -153,7 +131,7 @@ std::shared_ptr<RangeCache> range_cache_of_environment() {
   std::uint64_t bytes = kCacheBytesDefault;
   const std::string stated = environment_text("KILTER_CACHE_BYTES");
   if (!stated.empty() && !parse_bytes(stated, &bytes)) bytes = kCacheBytesDefault;
-  const std::string folder = cache_folder();
+  const std::string folder = cache_folder_of_environment();
   if (bytes == 0 || folder.empty()) return nullptr;
   return std::make_shared<RangeCache>(folder, bytes);
 }

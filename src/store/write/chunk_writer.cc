@@ -87,6 +87,21 @@ Status ChunkWriter::add(std::vector<std::byte> bytes, ChunkKind kind, Digest* di
   return add(std::move(job));
 }
 
+bool ChunkWriter::add_known(std::span<const Digest> chunks, std::uint64_t plain_bytes,
+                            std::span<Digest> digests) {
+  if (chunks.size() != digests.size()) return false;
+  for (const Digest& digest : chunks) {
+    const auto there = index_->contains(digest, options_.condemned);
+    if (!there || !*there) return false;
+  }
+  std::ranges::copy(chunks, digests.begin());
+  const std::lock_guard guard(mutex_);
+  totals_.chunk_count += chunks.size();
+  totals_.plain_bytes += plain_bytes;
+  totals_.unread_bytes += plain_bytes;
+  return true;
+}
+
 void ChunkWriter::run(std::uint64_t number, std::uint64_t bytes,
                       const std::function<Status(Ready&)>& work) {
   Ready ready;

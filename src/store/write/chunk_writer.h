@@ -31,6 +31,7 @@ struct ChunkWriterTotals {
   std::uint64_t plain_bytes = 0;
   std::uint64_t new_plain_bytes = 0;
   std::uint64_t stored_bytes = 0;  ///< payloads of the new ones
+  std::uint64_t unread_bytes = 0;  ///< of add_known(), part of plain_bytes
 };
 
 /// A chunk to be stored.
@@ -63,6 +64,11 @@ class ChunkWriter {
   /// A chunk that `make` encodes on a worker; it is written even if the store has it in another
   /// form. `bytes`: what making it needs in memory.
   Status add_made(std::function<Result<MadeChunk>()> make, std::uint64_t bytes);
+  /// Counts these as stored and fills `digests` with them, if the store has all of them; otherwise
+  /// does nothing and returns false.
+  bool add_known(std::span<const Digest> chunks, std::uint64_t plain_bytes,
+                 std::span<Digest> digests);
+  Store& store() const { return store_; }
   /// All that was added has its digest afterwards.
   Status wait();
   /// What is in packs that are closed, for the index. Only between wait() and the next add().

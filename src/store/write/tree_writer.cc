@@ -19,7 +19,7 @@ constexpr std::uint64_t kGapReadBytes = 1ULL << 20;
 struct SourceFile {
   std::string path;  // relative: the tree's name of it
   std::string full;
-  std::uint64_t bytes = 0;
+  io::FileStat stat;
 };
 
 bool is_skipped(const TreeSource& source, const std::string& path) {
@@ -30,14 +30,13 @@ bool is_skipped(const TreeSource& source, const std::string& path) {
 Result<std::vector<SourceFile>> list_source(const TreeSource& source, bool& single_file) {
   KILTER_ASSIGN(const io::FileStat info, source.files->stat(source.root));
   single_file = info.kind != io::FileKind::kFolder;
-  if (single_file)
-    return std::vector<SourceFile>{{io::last_part(source.root), source.root, info.bytes}};
+  if (single_file) return std::vector<SourceFile>{{io::last_part(source.root), source.root, info}};
   KILTER_ASSIGN(const io::FileTree tree, io::list_file_tree(*source.files, source.root));
   if (!tree.errors.empty()) return fail(tree.errors.front());
   std::vector<SourceFile> files;
   for (const io::FileTreeEntry& entry : tree.files)
     if (!is_skipped(source, entry.path))
-      files.push_back({entry.path, io::join_path(source.root, entry.path), entry.stat.bytes});
+      files.push_back({entry.path, io::join_path(source.root, entry.path), entry.stat});
   for (const io::FileTreeEntry& entry : tree.others) {
     if (is_skipped(source, entry.path)) continue;
     Error error(ErrorCode::kInvalidArgument, "is neither a file nor a folder");
@@ -48,10 +47,40 @@ Result<std::vector<SourceFile>> list_source(const TreeSource& source, bool& sing
   return files;
 }
 
+Error changed_meanwhile(const std::string& path) {
+  return Error(ErrorCode::kIo, "the file changed while it was saved")
+      .at_path(path)
+      .advise("save it once it is written");
+}
+
+/// The tensors of a file that was saved before.
+struct SeenTensors {
+  std::shared_ptr<const Tree> tree;
+  std::uint32_t file = 0;
+
+  /// The one with the same bytes, cut in the same way.
+  const TreeTensor* find(const TreeTensor& tensor) const {
+    if (tree == nullptr) return nullptr;
+    const auto place = [](const TreeTensor& t) { return std::pair(t.file, t.offset_bytes); };
+    const auto found =
+        std::ranges::lower_bound(tree->tensors, std::pair(file, tensor.offset_bytes), {}, place);
+    if (found == tree->tensors.end() || place(*found) != std::pair(file, tensor.offset_bytes))
+      return nullptr;
+    const bool same = found->bytes == tensor.bytes && found->piece_bytes == tensor.piece_bytes;
+    return same ? &*found : nullptr;
+  }
+};
+
 class TreeWriter {
  public:
-  TreeWriter(const TreeSource& source, ChunkWriter& writer, Tree& tree, const RunContext& context)
-      : source_(source), writer_(writer), tree_(tree), context_(context) {}
+  TreeWriter(const TreeSource& source, ChunkWriter& writer, Tree& tree, SourceStats& stats,
+             const SeenFiles* seen, const RunContext& context)
+      : source_(source),
+        writer_(writer),
+        tree_(tree),
+        stats_(stats),
+        seen_(seen),
+        context_(context) {}
 
   Status run() {
     KILTER_ASSIGN(const auto files, list_source(source_, tree_.single_file));
@@ -70,10 +99,11 @@ class TreeWriter {
                       .at_path(file.full)
                       .advise("rename it, or leave it out with --skip"));
     const auto number = static_cast<std::uint32_t>(tree_.files.size());
-    tree_.files.push_back({file.path, file.bytes});
-    if (file.bytes < kTensorBytesMin) return ok();
+    tree_.files.push_back({file.path, file.stat.bytes});
+    stats_.push_back(file.stat);
+    if (file.stat.bytes < kTensorBytesMin) return ok();
     for (Extent& extent : tensor_extents(*source_.files, file.full)) {
-      if (extent.offset_bytes + extent.bytes > file.bytes) break;
+      if (extent.offset_bytes + extent.bytes > file.stat.bytes) break;
       TreeTensor tensor;
       tensor.name = std::move(extent.name);
       tensor.dtype = extent.dtype;
@@ -97,18 +127,34 @@ class TreeWriter {
 
   Status add_file(const SourceFile& source, std::size_t number) {
     KILTER_ASSIGN(std::shared_ptr<const io::ReadFile> file, source_.files->open_read(source.full));
-    if (file->bytes() != source.bytes) {
-      Error error(ErrorCode::kIo, "the file changed while it was saved");
-      return fail(std::move(error).at_path(source.full).advise("save it once it is written"));
-    }
+    if (file->bytes() != source.stat.bytes) return fail(changed_meanwhile(source.full));
+    const SeenTensors seen = tensors_seen(source.stat);
     std::uint64_t at = 0;
     for (; tensor_ < tree_.tensors.size() && tree_.tensors[tensor_].file == number; ++tensor_) {
       TreeTensor& tensor = tree_.tensors[tensor_];
       KILTER_TRY(add_gap(*file, at, tensor.offset_bytes));
-      KILTER_TRY(add_tensor(file, tensor));
+      if (reuse(seen, tensor)) {
+        KILTER_TRY(advance(tensor.bytes));
+      } else {
+        KILTER_TRY(add_tensor(file, tensor));
+      }
       at = tensor.offset_bytes + tensor.bytes;
     }
-    return add_gap(*file, at, source.bytes);
+    return add_gap(*file, at, source.stat.bytes);
+  }
+
+  /// What the store has of this very file, if it was saved before and has not changed since.
+  SeenTensors tensors_seen(const io::FileStat& stat) const {
+    const auto found = seen_ == nullptr ? std::nullopt : seen_->find(stat);
+    if (!found) return {};
+    auto tree = writer_.store().read_tree(found->tree);
+    if (!tree) return {};
+    return {std::move(*tree), found->file};
+  }
+
+  bool reuse(const SeenTensors& seen, TreeTensor& tensor) {
+    const TreeTensor* const known = seen.find(tensor);
+    return known != nullptr && writer_.add_known(known->chunks, tensor.bytes, tensor.chunks);
   }
 
   Status add_tensor(const std::shared_ptr<const io::ReadFile>& file, TreeTensor& tensor) {
@@ -163,6 +209,8 @@ class TreeWriter {
   const TreeSource& source_;
   ChunkWriter& writer_;
   Tree& tree_;
+  SourceStats& stats_;
+  const SeenFiles* seen_;
   const RunContext& context_;
   Cutter cutter_;
   std::vector<std::byte> gap_;
@@ -172,16 +220,32 @@ class TreeWriter {
 
 }  // namespace
 
-Status add_tree(const TreeSource& source, ChunkWriter& writer, Tree& tree,
-                const RunContext& context) {
-  return TreeWriter(source, writer, tree, context).run();
+Status add_tree(const TreeSource& source, ChunkWriter& writer, Tree& tree, SourceStats& stats,
+                const SeenFiles* seen, const RunContext& context) {
+  return TreeWriter(source, writer, tree, stats, seen, context).run();
+}
+
+Status check_unchanged(const TreeSource& source, const Tree& tree, const SourceStats& stats) {
+  std::size_t last = tree.files.size();
+  for (const TreeTensor& tensor : tree.tensors) {
+    if (tensor.file == last) continue;
+    last = tensor.file;
+    const std::string path =
+        tree.single_file ? source.root : io::join_path(source.root, tree.files[last].path);
+    KILTER_ASSIGN(const io::FileStat now, source.files->stat(path));
+    const io::FileStat& then = stats[last];
+    if (now.bytes != then.bytes || now.modified_unix_ns != then.modified_unix_ns ||
+        now.inode != then.inode)
+      return fail(changed_meanwhile(path));
+  }
+  return ok();
 }
 
 Result<std::uint64_t> source_bytes(const TreeSource& source) {
   bool single_file = false;
   KILTER_ASSIGN(const auto files, list_source(source, single_file));
   std::uint64_t sum = 0;
-  for (const SourceFile& file : files) sum += file.bytes;
+  for (const SourceFile& file : files) sum += file.stat.bytes;
   return sum;
 }
 
