@@ -1,5 +1,6 @@
-// What people write to name commits: conditions of --where, and what stands behind an '@'. A small
-// history answers; conditions obey logic, and whatever names a commit names one that is there.
+// What people write to name commits: conditions of --where and --best, and what stands behind an
+// '@'. A small history answers; conditions obey logic, and whatever names a commit names one that
+// is there.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -7,6 +8,7 @@
 #include "io/memory_file_system.h"
 #include "store/address.h"
 #include "store/history/filter.h"
+#include "store/keep/retain.h"
 #include "store/save.h"
 
 namespace {
@@ -96,5 +98,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try_filter(text, history);
   try_selector(text, history);
   try_address(text);
+  if (const auto best = parse_best(text)) check(best->count > 0 && !best->key.empty());
   return 0;
 }
