@@ -1,6 +1,8 @@
 // What people write to name commits: conditions of --where and --best, and what stands behind an
 // '@'. A small history answers; conditions obey logic, and whatever names a commit names one that
 // is there.
+#include <fmt/format.h>
+
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -11,10 +13,8 @@
 #include "store/keep/retain.h"
 #include "store/save.h"
 
+namespace kilter::store {
 namespace {
-
-using namespace kilter;         // a program of one file
-using namespace kilter::store;  // the same
 
 void check(bool holds) {
   if (!holds) std::abort();
@@ -60,13 +60,13 @@ void try_filter(const std::string& text, const History& history) {
   if (text.size() > 2000) return;  // below, a condition is repeated: there is a limit
   for (const CommitSummary& commit : history.commits()) {
     const bool matched = filter->matches(commit);
-    // At the limit of the depth these are refused.
-    if (!Filter::parse("not (" + text + ")")) return;
-    check(agree("not (" + text + ")", commit, !matched));
-    if (!Filter::parse("(" + text + ") and (" + text + ")")) return;
-    check(agree("(" + text + ") and (" + text + ")", commit, matched));
-    check(agree("(" + text + ") or (" + text + ")", commit, matched));
-    check(agree("step<0 or (" + text + ")", commit, matched));
+    const std::string negated = fmt::format("not ({})", text);
+    const std::string doubled = fmt::format("({0}) and ({0}) or ({0})", text);
+    // At the limits of depth and number these are refused.
+    if (!Filter::parse(negated) || !Filter::parse(doubled)) return;
+    check(agree(negated, commit, !matched) && agree(doubled, commit, matched));
+    check(agree(fmt::format("step<0 or ({})", text), commit, matched));
+    check(agree(fmt::format("step>=0 and ({})", text), commit, matched));
   }
 }
 
@@ -93,11 +93,13 @@ void try_address(const std::string& text) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const History history = make_history();
+  static const History kHistory = make_history();
   const std::string text(reinterpret_cast<const char*>(data), size);
-  try_filter(text, history);
-  try_selector(text, history);
+  try_filter(text, kHistory);
+  try_selector(text, kHistory);
   try_address(text);
   if (const auto best = parse_best(text)) check(best->count > 0 && !best->key.empty());
   return 0;
 }
+
+}  // namespace kilter::store

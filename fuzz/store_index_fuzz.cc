@@ -9,10 +9,8 @@
 #include "io/memory_file_system.h"
 #include "store/index/index.h"
 
+namespace kilter::store {
 namespace {
-
-using namespace kilter;         // a program of one file
-using namespace kilter::store;  // the same
 
 constexpr std::size_t kHeaderBytes = 128;
 constexpr std::size_t kDigestAt = 96;
@@ -81,3 +79,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   write_again(index);
   return 0;
 }
+
+}  // namespace kilter::store

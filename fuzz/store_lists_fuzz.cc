@@ -8,10 +8,8 @@
 #include "store/fossils.h"
 #include "store/store.h"
 
+namespace kilter::store {
 namespace {
-
-using namespace kilter;         // a program of one file
-using namespace kilter::store;  // the same
 
 void check(bool holds) {
   if (!holds) std::abort();
@@ -91,3 +89,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace kilter::store

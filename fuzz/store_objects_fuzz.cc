@@ -10,10 +10,8 @@
 #include "store/format/objects.h"
 #include "store/history/summary.h"
 
+namespace kilter::store {
 namespace {
-
-using namespace kilter;         // a program of one file
-using namespace kilter::store;  // the same
 
 void check(bool holds) {
   if (!holds) std::abort();
@@ -93,3 +91,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static_cast<void>(reader.read({}, 0, text));
   return 0;
 }
+
+}  // namespace kilter::store

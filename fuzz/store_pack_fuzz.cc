@@ -10,10 +10,8 @@
 #include "io/memory_file_system.h"
 #include "store/keep/check.h"
 
+namespace kilter::store {
 namespace {
-
-using namespace kilter;         // a program of one file
-using namespace kilter::store;  // the same
 
 constexpr std::size_t kDigestAt = 48;  // from the end
 
@@ -76,3 +74,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto records = read(pack, set_digest(pack))) write_again(pack, *records);
   return 0;
 }
+
+}  // namespace kilter::store
