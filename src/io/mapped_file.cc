@@ -67,7 +67,9 @@ Result<MappedFile> MappedFile::map(const ReadFile& file, std::uint64_t offset_by
   MappedFile mapped;
   if (count_bytes == 0) return mapped;
   const std::uint64_t lead = offset_bytes % page_bytes();
-  mapped.mapping_bytes_ = count_bytes + lead;
+  // Whole pages, as the kernel maps them: of a part of a page ThreadSanitizer would remember the
+  // mapping when another has its address.
+  mapped.mapping_bytes_ = round_up(count_bytes + lead, page_bytes());
   void* found = ::mmap(nullptr, mapped.mapping_bytes_, PROT_READ, MAP_SHARED, file.fd(),
                        static_cast<off_t>(offset_bytes - lead));
   if (found == MAP_FAILED) return fail(os_error(errno, "map into memory", file.path()));

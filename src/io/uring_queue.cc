@@ -17,6 +17,14 @@ namespace {
 
 thread_local bool on_uring_thread = false;
 
+/// The kernel gives the addresses of a ring that is gone to a later one, after all that was done
+/// with the first. This lock says so to ThreadSanitizer, which sees neither liburing's mmap nor its
+/// munmap, and would take the two for one.
+std::mutex& ring_address_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
 class UringQueue : public IoQueue {
  public:
   UringQueue(const io_uring& ring, unsigned depth)
@@ -25,6 +33,7 @@ class UringQueue : public IoQueue {
     flight_.wait_idle();
     push(nullptr);
     completer_.join();
+    const std::lock_guard guard(ring_address_mutex());
     ::io_uring_queue_exit(&ring_);
   }
 
@@ -134,7 +143,10 @@ class UringQueue : public IoQueue {
 
 Result<std::unique_ptr<IoQueue>> make_uring_queue(unsigned depth) {
   io_uring ring{};
-  const int result = ::io_uring_queue_init(std::bit_ceil(depth + 1), &ring, 0);
+  const int result = [&] {
+    const std::lock_guard guard(ring_address_mutex());
+    return ::io_uring_queue_init(std::bit_ceil(depth + 1), &ring, 0);
+  }();
   if (result == 0) return std::make_unique<UringQueue>(ring, depth);
   Error error = os_error(-result, "set up io_uring", "");
   error.code = ErrorCode::kUnsupported;

@@ -372,6 +372,14 @@ def good_unknown():
     return accepted(maker)
 
 
+@golden("Metadata with integers that fit no word, and with every other kind of value.")
+def good_numbers():
+    maker = small()
+    maker.commit["metadata"] = {"big": 2**63, "loss": 1.5, "low": -2**63, "none": None, "step": 100,
+                                "tokens": 10**20, "values": [1, {"a": True}]}
+    return accepted(maker)
+
+
 @golden("An index file that another supersedes and that has not been removed yet; the same chunks in two packs.")
 def good_superseded():
     maker = small()

@@ -9,6 +9,12 @@ namespace kilter::store {
 namespace {
 
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+// Nanoseconds in 64 bits begin in 1677 and end in 2262.
+constexpr int kYearMin = 1678;
+constexpr int kYearMax = 2261;
+constexpr std::int64_t kSecondsEnd =
+    std::chrono::sys_days(std::chrono::year(kYearMax + 1) / 1 / 1).time_since_epoch().count() *
+    24LL * 3600;
 
 /// Takes `count` digits off the front.
 bool take_digits(std::string_view& text, std::size_t count, std::int64_t& value) {
@@ -73,12 +79,13 @@ std::optional<std::int64_t> parse_time(std::string_view text) {
   const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(year)),
                                          std::chrono::month(static_cast<unsigned>(month)),
                                          std::chrono::day(static_cast<unsigned>(day))};
-  // Nanoseconds in 64 bits end in 2262.
-  if (!text.empty() || !date.ok() || hour > 23 || minute > 59 || second > 60 || year < 1678 ||
-      year > 2261)
+  if (!text.empty() || !date.ok() || hour > 23 || minute > 59 || second > 60 || year < kYearMin ||
+      year > kYearMax)
     return std::nullopt;
   const auto days = std::chrono::sys_days(date).time_since_epoch().count();
-  return ((days * 24 + hour) * 3600 + minute * 60 + second) * kNsPerSecond + ns;
+  const std::int64_t seconds = (days * 24 + hour) * 3600 + minute * 60 + second;
+  if (seconds >= kSecondsEnd) return std::nullopt;  // a leap second leads into the year after
+  return seconds * kNsPerSecond + ns;
 }
 
 }  // namespace kilter::store

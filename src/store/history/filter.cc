@@ -15,6 +15,7 @@ enum class FilterJoint : std::uint8_t { kCompare, kAnd, kOr, kNot };
 namespace {
 
 constexpr int kFilterDepthMax = 100;
+constexpr int kFilterJointsMax = 1000;  // "and" and "or" nest to the left: matching recurses
 
 bool is_key_char(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || c == '-' ||
@@ -124,6 +125,7 @@ class FilterParser {
     if (depth > kFilterDepthMax) return wrong("fewer parentheses");
     KILTER_ASSIGN(NodePtr left, both(depth));
     while (take_word("or")) {
+      if (++joint_count_ > kFilterJointsMax) return wrong("at most 1000 times and, or");
       KILTER_ASSIGN(NodePtr right, both(depth));
       left = join(FilterJoint::kOr, left, right);
     }
@@ -132,6 +134,7 @@ class FilterParser {
   Result<NodePtr> both(int depth) {
     KILTER_ASSIGN(NodePtr left, single(depth));
     while (take_word("and")) {
+      if (++joint_count_ > kFilterJointsMax) return wrong("at most 1000 times and, or");
       KILTER_ASSIGN(NodePtr right, single(depth));
       left = join(FilterJoint::kAnd, left, right);
     }
@@ -183,6 +186,7 @@ class FilterParser {
 
   std::string_view text_;
   std::size_t at_ = 0;
+  int joint_count_ = 0;
 };
 
 }  // namespace

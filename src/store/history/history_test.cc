@@ -3,6 +3,7 @@
 
 #include "store/history/diff.h"
 #include "store/history/filter.h"
+#include "store/history/summary.h"
 #include "store/store_test_support.h"
 #include "store/write/cutter.h"
 #include "store/write/describe.h"
@@ -75,6 +76,38 @@ TEST_F(NamingCommits, FiltersByNumbersAndTexts) {
     EXPECT_FALSE(Filter::parse(bad)) << bad;
 }
 
+// Joints nest to the left, and matching goes down there.
+TEST_F(NamingCommits, RefusesConditionsWithoutEnd) {
+  for (const std::string_view joint : {" or ", " and "}) {
+    std::string condition = "step>0";
+    for (int i = 0; i < 1000; ++i) condition.append(joint).append("step>0");
+    EXPECT_EQ(count(condition), 4U);
+    EXPECT_FALSE(Filter::parse(condition + std::string(joint) + "step>0"));
+  }
+}
+
+// One such commit by another writer must not take the whole log away.
+TEST(CommitSummaries, ReadIntegersThatFitNoWord) {
+  const std::string digest = to_hex(blake3(as_bytes("x")));
+  const std::string text =
+      R"({"author":"Ada","lineage":[],"message":"m","metadata":{"a":[1],"big":9223372036854775808,)"
+      R"("n":-7,"tokens":100000000000000000000},"parents":[")" +
+      digest + R"("],"time":"2026-11-21","tree":")" + digest + R"(","version":1})";
+  const auto commit = parse_commit(text);
+  STORE_OK(commit);
+  SummaryReader reader;
+  const auto summary = reader.read({}, 5, text);
+  STORE_OK(summary);
+  EXPECT_EQ(summary->number("tokens"), 1e20);
+  EXPECT_EQ(summary->number("big"), 0x1p63);
+  EXPECT_EQ(*summary->find("n"), MetaValue(std::int64_t{-7}));
+  EXPECT_EQ(*summary->find("a"), MetaValue(std::string("[1]")));
+  EXPECT_EQ(summary->parents, commit->parents);
+  EXPECT_EQ(summary->author, "Ada");
+  EXPECT_EQ(summary->time_unix_ns, 5);
+  EXPECT_FALSE(reader.read({}, 5, text.substr(1)));
+}
+
 TEST_F(NamingCommits, DiffsByNamesOfChunks) {
   const auto same = diff_commits(*store_, commits_[1], *store_, commits_[1]);
   STORE_OK(same);
@@ -100,6 +133,9 @@ TEST(CommitTimes, ReadBackAsTheyWereWritten) {
                                 std::int64_t{-1}, std::int64_t{4'102'444'800'000'000'000}})
     EXPECT_EQ(parse_time(time_text(ns)), ns);
   EXPECT_EQ(parse_time("1970-01-02"), 86'400'000'000'000);
+  EXPECT_EQ(parse_time("2016-12-31T23:59:60"), parse_time("2017-01-01"));
+  EXPECT_TRUE(parse_time("2261-12-31T23:59:59"));
+  EXPECT_EQ(parse_time("2261-12-31T23:59:60"), std::nullopt);  // would be in 2262
   for (const char* bad :
        {"", "2026", "2026-13-01", "2026-02-30", "2026-01-01T25:00", "2026-01-01x"})
     EXPECT_EQ(parse_time(bad), std::nullopt) << bad;

@@ -3,8 +3,10 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/try.h"
+#include "store/format/objects.h"
 
 namespace kilter::store {
 namespace {
@@ -64,6 +66,34 @@ tl::unexpected<Error> malformed(const Digest& digest) {
                   .at_path("commit " + to_hex(digest)));
 }
 
+MetaValue slow_meta_value(const SortedJson& value) {
+  if (value.is_null()) return nullptr;
+  if (value.is_boolean()) return value.get<bool>();
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_structured()) return value.dump();
+  const bool fits = value.is_number_integer() &&
+                    (!value.is_number_unsigned() ||
+                     value.get<std::uint64_t>() <= std::numeric_limits<std::int64_t>::max());
+  return fits ? MetaValue(value.get<std::int64_t>()) : MetaValue(value.get<double>());
+}
+
+/// What the quick parser refuses but readers accept: integers beyond 64 bits.
+Result<CommitSummary> read_slowly(const Digest& digest, std::int64_t time_unix_ns,
+                                  std::string_view text) {
+  auto commit = parse_commit(text);
+  if (!commit) return malformed(digest);
+  CommitSummary summary;
+  summary.digest = digest;
+  summary.tree = commit->tree;
+  summary.parents = std::move(commit->parents);
+  summary.time_unix_ns = time_unix_ns;
+  summary.author = std::move(commit->author);
+  summary.message = std::move(commit->message);
+  for (const auto& [key, value] : commit->metadata.items())  // sorted already
+    summary.metadata.emplace_back(key, slow_meta_value(value));
+  return summary;
+}
+
 }  // namespace
 
 struct SummaryReader::Parser {
@@ -78,9 +108,9 @@ SummaryReader::~SummaryReader() = default;
 Result<CommitSummary> SummaryReader::read(const Digest& digest, std::int64_t time_unix_ns,
                                           std::string_view text) {
   element root;
-  if (parser_->parser.parse(text.data(), text.size()).get(root) != simdjson::SUCCESS ||
-      !root.is_object())
-    return malformed(digest);
+  if (parser_->parser.parse(text.data(), text.size()).get(root) != simdjson::SUCCESS)
+    return read_slowly(digest, time_unix_ns, text);
+  if (!root.is_object()) return malformed(digest);
   CommitSummary summary;
   summary.digest = digest;
   summary.time_unix_ns = time_unix_ns;

@@ -1,7 +1,4 @@
 // What keeps a store in order: collecting, compacting, retention, checking, repairing, copying.
-#include <atomic>
-#include <thread>
-
 #include "store/keep/collect.h"
 #include "store/keep/compact.h"
 #include "store/keep/repair.h"
@@ -297,44 +294,6 @@ TEST(DamagedStores, EveryFlippedBitIsFound) {
     }
     files->put(name, sound);
   }
-}
-
-TEST(StoresInUse, SaversCollectorsAndCompactorsLoseNothing) {
-  const auto files = io::make_memory_file_system();
-  make_store(*files);
-  constexpr int kSaves = 8;
-  for (unsigned i = 0; i < 2 * kSaves; ++i)
-    files->put(fmt::format("m{}.safetensors", i), safetensors_of({{"a", weights(6000, i / 2)}}));
-  std::atomic<int> running{2};
-  std::vector<std::thread> threads;
-  for (unsigned who = 0; who < 2; ++who)
-    threads.emplace_back([&, who] {
-      const auto store = reopen(*files);
-      for (unsigned i = 0; i < kSaves; ++i)
-        EXPECT_TRUE(worked(save(*store, *files, fmt::format("m{}.safetensors", 2 * i + who),
-                                {{"step", i}}, fmt::format("b{}", who))));
-      --running;
-    });
-  threads.emplace_back([&] {
-    const auto store = reopen(*files);
-    while (running > 0) {
-      EXPECT_TRUE(worked(collect(*store, {})));
-      EXPECT_TRUE(worked(compact(*store, {.max_memory_bytes = 64ULL << 20})));
-    }
-  });
-  for (std::thread& thread : threads) thread.join();
-  const auto store = reopen(*files);
-  const auto history = History::load(*store);
-  STORE_OK(history);
-  for (const char* branch : {"b0", "b1"}) {
-    const auto commits = history->ancestry(history->tip(RefKind::kBranch, branch));
-    ASSERT_EQ(commits.size(), static_cast<std::size_t>(kSaves));
-    for (const std::size_t commit : commits)
-      EXPECT_TRUE(worked(files_of(store, history->commits()[commit].digest)));
-  }
-  const auto checked = check_store(*store, {.data = true});
-  STORE_OK(checked);
-  EXPECT_TRUE(checked->faults.empty());
 }
 
 }  // namespace

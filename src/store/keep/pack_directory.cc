@@ -28,6 +28,7 @@ Result<std::vector<ChunkRecord>> read_pack_directory(Place& place, const Digest&
   const auto count = load_le<std::uint64_t>(trailer, 8);
   if (as_text(Bytes(trailer).subspan(48, 8)) != "KILTPEND" ||
       load_le<std::uint64_t>(trailer, 56) != 1 || count > kPackChunksMax ||
+      offset < kPackHeaderBytes ||
       !range_fits(offset, count * kChunkRecordBytes, size - kPackTrailerBytes))
     return bad_pack(name, "the pack's end is damaged", size - kPackTrailerBytes);
   std::vector<std::byte> bytes(static_cast<std::size_t>(count * kChunkRecordBytes));
