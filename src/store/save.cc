@@ -63,6 +63,7 @@ class Save {
     options.thread_count = request_.thread_count;
     options.memory_bytes = request_.max_memory_bytes / 2;
     options.condemned = condemned_;
+    options.keep_disk_busy = request_.fast;
     return options;
   }
 

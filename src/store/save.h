@@ -23,6 +23,9 @@ struct SaveRequest {
   std::optional<std::int64_t> time_unix_ns;  ///< default: now
   unsigned thread_count = 0;
   std::uint64_t max_memory_bytes = 512ULL << 20;
+  /// Leave chunks raw where encoding them would keep the disk waiting: the shortest save, and more
+  /// for compact_store() to do.
+  bool fast = false;
   /// Files that need not be read again; is told of those that were saved. Null: all are read.
   SeenFiles* seen = nullptr;
   RunContext context = {};

@@ -35,6 +35,8 @@ constexpr OptionSpec kOptions[] = {
      "Begin a new branch at this commit (\"main~3\", \"v1\")"},
     {"--skip", ValueKind::kText, "GLOB", "Leave out files of this relative path", true},
     {"--max-memory", ValueKind::kBytes, "SIZE", "Memory for buffers; default 512MiB"},
+    {"--fast", ValueKind::kFlag, "",
+     "Compress only while the disk is busy anyway; `kilter compact` makes it small later"},
     {"--rehash", ValueKind::kFlag, "",
      "Read all files, also those that have not changed since they were last saved here"},
     {"-n,--dry-run", ValueKind::kFlag, "", "Say what would be saved, write nothing"},
@@ -245,6 +247,7 @@ class Saver {
     request.message = arguments_.text("message");
     KILTER_TRY(add_stated(arguments_, request.metadata));
     request.max_memory_bytes = arguments_.bytes("max-memory", request.max_memory_bytes);
+    request.fast = arguments_.has("fast");
     if (!arguments_.has("rehash")) request.seen = &seen_;
     request.context = invocation_.context;
     Progress* progress = request.context.progress;

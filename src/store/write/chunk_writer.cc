@@ -1,6 +1,7 @@
 #include "store/write/chunk_writer.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "base/try.h"
@@ -131,11 +132,21 @@ Status ChunkWriter::make(ChunkJob& job, Ready& ready) {
   *job.digest = record.digest;
   KILTER_ASSIGN(ready.fresh, claim(record.digest));
   if (!ready.fresh) return ok();
-  EncodedChunk encoded = encode_smallest(job.element, plain, {}, options_.effort);
+  EncodedChunk encoded;
+  if (!leave_raw(job)) encoded = encode_smallest(job.element, plain, {}, options_.effort);
   record.form = encoded.form;
   ready.payload = encoded.form == Form::kRaw ? std::move(plain) : std::move(encoded.payload);
   record.crc32 = payload_crc32(ready.payload);
   return ok();
+}
+
+/// Small chunks are not worth the question, and zeros and their like are no work to encode.
+bool ChunkWriter::leave_raw(const ChunkJob& job) {
+  constexpr std::uint64_t kLargeBytes = 256 << 10;
+  if (!options_.keep_disk_busy || job.kind != ChunkKind::kData || job.bytes < kLargeBytes)
+    return false;
+  const std::lock_guard guard(mutex_);
+  return raw_share_.next_is_raw();
 }
 
 /// True for the first who asks for a chunk that the store does not have.
@@ -158,8 +169,11 @@ void ChunkWriter::hand_over(std::uint64_t number, Ready ready) {
     ++next_written_;
     if (next.fresh && error_) {
       guard.unlock();
+      const auto begun = std::chrono::steady_clock::now();
       Status written = write(next);
+      const auto took = std::chrono::steady_clock::now() - begun;
       guard.lock();
+      raw_share_.written(next.payload.size(), took);
       if (!written && error_) error_ = std::move(written);
     }
     ++totals_.chunk_count;

@@ -14,6 +14,7 @@
 #include "base/thread_pool.h"
 #include "store/store.h"
 #include "store/write/pack_writer.h"
+#include "store/write/raw_share.h"
 
 namespace kilter::store {
 
@@ -21,8 +22,9 @@ struct ChunkWriterOptions {
   unsigned thread_count = 0;                  ///< 0 = usable_cpu_count()
   std::uint64_t memory_bytes = 192ULL << 20;  ///< of chunks on their way
   Effort effort = Effort::kFast;
-  bool discard = false;        ///< encode and count, write nothing
-  std::set<Digest> condemned;  ///< packs that count as gone
+  bool keep_disk_busy = false;  ///< leave chunks raw where encoding is slower than the disk
+  bool discard = false;         ///< encode and count, write nothing
+  std::set<Digest> condemned;   ///< packs that count as gone
 };
 
 struct ChunkWriterTotals {
@@ -83,6 +85,7 @@ class ChunkWriter {
   void run(std::uint64_t number, std::uint64_t bytes, const std::function<Status(Ready&)>& work);
   Status make(ChunkJob& job, Ready& ready);
   Result<bool> claim(const Digest& digest);
+  bool leave_raw(const ChunkJob& job);
   void hand_over(std::uint64_t number, Ready ready);
   Status write(Ready& ready);
   Status close_pack();
@@ -100,6 +103,7 @@ class ChunkWriter {
   bool writing_ = false;            // a worker is writing what is ready
   std::map<std::uint64_t, Ready> ready_;
   std::unordered_set<Digest, DigestHash> claimed_;
+  RawShare raw_share_;
   ChunkWriterTotals totals_;
 
   std::unique_ptr<PackWriter> pack_;
