@@ -29,6 +29,13 @@ std::string store_text(const std::vector<std::string>& features) {
   return out.dump() + "\n";
 }
 
+/// False where there is a store already.
+Result<bool> write_store_file(Place& place) {
+  KILTER_TRY(place.make_root());
+  KILTER_ASSIGN(const auto features, place.needed_features());
+  return place.replace_small(std::string(kStoreFile), store_text(features), std::nullopt);
+}
+
 /// Also has the place do as the store requires.
 Status check_store_text(std::string_view text, Place& place) {
   KILTER_ASSIGN(const Json json, parse_json(text, {.bytes_max = kSmallTextMax, .depth_max = 16}));
@@ -108,10 +115,7 @@ Store::Store(std::unique_ptr<Place> place)
 Store::~Store() = default;
 
 Result<std::shared_ptr<Store>> Store::create(std::unique_ptr<Place> place) {
-  KILTER_TRY(place->make_root());
-  KILTER_ASSIGN(const auto features, place->needed_features());
-  KILTER_ASSIGN(const bool made,
-                place->replace_small(std::string(kStoreFile), store_text(features), std::nullopt));
+  KILTER_ASSIGN(const bool made, write_store_file(*place));
   if (!made)
     return fail(
         Error(ErrorCode::kAlreadyExists, "there is a store already").at_path(place->address()));
@@ -121,11 +125,8 @@ Result<std::shared_ptr<Store>> Store::create(std::unique_ptr<Place> place) {
 Result<std::shared_ptr<Store>> Store::open_or_create(std::unique_ptr<Place> place) {
   KILTER_ASSIGN(const auto text, place->read_small(std::string(kStoreFile)));
   if (text) return open(std::move(place));
-  KILTER_TRY(place->make_root());
-  KILTER_ASSIGN(const auto features, place->needed_features());
   // If it is not ours that stays, another's does.
-  KILTER_TRY(place->replace_small(std::string(kStoreFile), store_text(features), std::nullopt)
-                 .map([](bool) {}));
+  KILTER_TRY(write_store_file(*place).map([](bool) {}));
   return open(std::move(place));
 }
 

@@ -388,6 +388,8 @@ def check_tree(tree):
     for path in paths:
         check_path(path)
     require(all(a.encode() < b.encode() for a, b in zip(paths, paths[1:])), "files are not in order")
+    folders = {path[:i] for path in paths for i, c in enumerate(path) if c == "/"}
+    require(not folders & set(paths), "a path is a file and a folder")
     require(tree["root"] != "file" or len(files) == 1, "a single file that is not one")
     end = (0, 0)
     for tensor in tensors:

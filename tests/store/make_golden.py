@@ -675,6 +675,13 @@ def bad_tree_same_path():
     return bent_tree(lambda tree: tree["files"][0].update(path="model.safetensors"), "order")
 
 
+@golden("A path that is a file and also a folder; another file sorts between the two.")
+def bad_tree_file_and_folder():
+    def bend(tree):
+        tree["files"] += [{"bytes": 0, "path": "model.safetensors-old"}, {"bytes": 0, "path": "model.safetensors/w"}]
+    return bent_tree(bend, "a file and a folder", "model.safetensors")
+
+
 @golden("A tensor that overlaps the one before it.")
 def bad_tree_overlap():
     def bend(tree):

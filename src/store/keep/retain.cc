@@ -1,5 +1,7 @@
 #include "store/keep/retain.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -117,6 +119,15 @@ Result<RetainDecision> decide_retention(const History& history, const RetainRule
   if (rules.every && *rules.every == 0)
     return fail(ErrorCode::kInvalidArgument, "--every needs a number of steps above 0");
   return Decider(history, rules).run();
+}
+
+Status check_removable(const History& history, std::size_t commit) {
+  const auto names = history.names_at(commit);
+  if (names.empty()) return ok();
+  return fail(
+      Error(ErrorCode::kInvalidArgument,
+            fmt::format("{} points to this commit", fmt::join(names, ", ")))
+          .advise("move or remove the branch or tag first (`kilter branch`, `kilter tag`)"));
 }
 
 Status retire_commits(Store& store, const std::vector<Digest>& commits) {

@@ -36,4 +36,8 @@ Result<RetainDecision> decide_retention(const History& history, const RetainRule
 /// Gives up the data of these commits, durable. Tags made meanwhile are respected.
 Status retire_commits(Store& store, const std::vector<Digest>& commits);
 
+/// Whether the data of this one commit may be given up. Errors: kInvalidArgument with the branches
+/// and tags that point to it.
+Status check_removable(const History& history, std::size_t commit);
+
 }  // namespace kilter::store
