@@ -30,7 +30,7 @@ struct RetainRequest {
 struct RetainReport {
   struct Kept {
     CommitInfo commit;
-    std::string reason;  ///< "last", "every", "best loss", "tagged", "tip"
+    std::string reason;  ///< all rules that keep it: "tip of main, tag v1.0, last, best loss"
   };
   std::vector<Kept> kept;           ///< newest first
   std::vector<CommitInfo> retired;  ///< newest first; were not retired before

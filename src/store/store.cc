@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::uint64_t kStoreVersion = 1;
 constexpr std::size_t kOpenPacksMax = 64;
+// Where one chunk is read from before it counts as lost: a hostile index may name any number.
+constexpr std::size_t kDamagedPlacesMax = 256;
 
 std::string store_text(const std::vector<std::string>& features) {
   SortedJson out;
@@ -56,6 +58,10 @@ Status check_store_text(std::string_view text, Place& place) {
                                                      "\", which this program does not know")
                       .advise("use a newer Kilter"));
   return ok();
+}
+
+bool is_same_place(const ChunkPlace& a, const ChunkPlace& b) {
+  return a.pack == b.pack && a.record.offset_bytes == b.record.offset_bytes;
 }
 
 Error at_chunk(Error error, const ChunkPlace& place) {
@@ -194,54 +200,72 @@ Result<std::vector<std::byte>> Store::read_payload(const ChunkPlace& place) {
   return payload;
 }
 
-/// The chunk and what it leans on, the last being one that stands alone.
-Result<std::vector<ChunkPlace>> Store::chain_of(const ChunkPlace& place) {
-  std::vector<ChunkPlace> chain{place};
+/// Follows the chunk in `chain` to what it leans on, until one stands alone.
+Status Store::find_chain(std::vector<ChunkPlace>& chain, const std::vector<ChunkPlace>& avoid) {
   while (chain.back().record.has_base()) {
     const ChunkRecord& above = chain.back().record;
     KILTER_ASSIGN(const auto places, index()->find_all(above.base));
-    const auto below = std::ranges::find_if(
-        places, [&](const ChunkPlace& p) { return p.record.depth < above.depth; });
+    const auto below = std::ranges::find_if(places, [&](const ChunkPlace& p) {
+      return p.record.depth < above.depth &&
+             std::ranges::none_of(avoid, [&](const ChunkPlace& a) { return is_same_place(a, p); });
+    });
     if (below == places.end())
       return fail(at_chunk(Error(ErrorCode::kCorrupt, "what the chunk leans on is missing")
                                .wanted("chunk " + to_hex(above.base), "none of this name"),
                            chain.back()));
     chain.push_back(*below);
   }
-  return chain;
+  return ok();
 }
 
-Result<std::vector<std::byte>> Store::decode_place(const ChunkPlace& place) {
-  KILTER_ASSIGN(const auto chain, chain_of(place));
-  std::vector<std::byte> plain;
-  for (std::size_t i = chain.size(); i-- > 0;) {
-    KILTER_ASSIGN(const auto file, open_pack(chain[i].pack));
-    KILTER_ASSIGN(auto payload, fetch_payload(*file, chain[i]));
-    const bool alone = i + 1 == chain.size();
-    const CodecBase base{alone ? Element::kBytes : chain[i + 1].record.element, plain};
-    KILTER_ASSIGN(plain, decode_payload(chain[i], std::move(payload), alone ? nullptr : &base));
+Result<PlainChunk> Store::decode_link(const ChunkPlace& place, const CodecBase* base) {
+  KILTER_ASSIGN(const auto file, open_pack(place.pack));
+  KILTER_ASSIGN(auto payload, fetch_payload(*file, place));
+  KILTER_ASSIGN(auto plain, decode_payload(place, std::move(payload), base));
+  return std::make_shared<const std::vector<std::byte>>(std::move(plain));
+}
+
+/// Begins at the first link that is still in memory and keeps the others: a chunk's neighbours in
+/// time lean on the same ones. The place that is at fault is added to `avoid`.
+Result<PlainChunk> Store::try_decode(const ChunkPlace& place, Keep keep,
+                                     std::vector<ChunkPlace>& avoid) {
+  std::vector<ChunkPlace> chain{place};
+  if (auto found = find_chain(chain, avoid); !found) {
+    avoid.push_back(chain.back());
+    return fail(std::move(found).error());
   }
-  return plain;
-}
-
-/// As decode_place(), but begins at the first link that is still in memory and keeps the others:
-/// a chunk's neighbours in time lean on the same ones.
-Result<PlainChunk> Store::decode_kept(const ChunkPlace& place, bool keep) {
-  KILTER_ASSIGN(const auto chain, chain_of(place));
   PlainChunk plain;
   std::size_t i = 1;
-  for (; i < chain.size() && plain == nullptr; ++i) plain = find_kept(chain[i].record.digest);
-  if (plain != nullptr) --i;
+  for (; keep != Keep::kNothing && i < chain.size() && plain == nullptr; ++i)
+    plain = find_kept(chain[i].record.digest);
+  i = plain != nullptr ? i - 1 : chain.size();
   while (i-- > 0) {
-    KILTER_ASSIGN(const auto file, open_pack(chain[i].pack));
-    KILTER_ASSIGN(auto payload, fetch_payload(*file, chain[i]));
     CodecBase base;
     if (plain != nullptr) base = {chain[i + 1].record.element, *plain};
-    KILTER_ASSIGN(auto next, decode_payload(chain[i], std::move(payload), plain ? &base : nullptr));
-    plain = std::make_shared<const std::vector<std::byte>>(std::move(next));
-    if (keep || i > 0) keep_chunk(chain[i].record.digest, plain);
+    auto next = decode_link(chain[i], plain != nullptr ? &base : nullptr);
+    if (!next) {
+      avoid.push_back(chain[i]);
+      return next;
+    }
+    plain = std::move(*next);
+    if (keep == Keep::kAll || (keep == Keep::kBases && i > 0))
+      keep_chunk(chain[i].record.digest, plain);
   }
   return plain;
+}
+
+/// A base that is damaged where it was looked for may lie elsewhere too. What is said is what was
+/// wrong first.
+Result<PlainChunk> Store::decode_from(const ChunkPlace& place, Keep keep) {
+  std::vector<ChunkPlace> avoid;
+  auto chunk = try_decode(place, keep, avoid);
+  while (!chunk && !is_same_place(avoid.back(), place) && avoid.size() < kDamagedPlacesMax)
+    if (auto other = try_decode(place, keep, avoid)) return other;
+  return chunk;
+}
+
+Result<PlainChunk> Store::decode_place(const ChunkPlace& place) {
+  return decode_from(place, Keep::kNothing);
 }
 
 PlainChunk Store::find_kept(const Digest& digest) {
@@ -260,11 +284,12 @@ Result<PlainChunk> Store::read_once(const Digest& digest, bool keep) {
       fail(Error(ErrorCode::kNotFound, "the store has no chunk " + to_hex(digest))
                .at_path(address())
                .advise("run `kilter check`"));
+  const Keep what = keep ? Keep::kAll : Keep::kBases;
   for (std::size_t i = 0; i < places.size(); ++i) {
-    auto chunk = decode_kept(places[i], keep);
+    auto chunk = decode_from(places[i], what);
     // Its path names the pack: what is kept of it on this machine may be at fault.
     if (!chunk && chunk.error().code == ErrorCode::kCorrupt && place_->forget(chunk.error().path))
-      chunk = decode_kept(places[i], keep);
+      chunk = decode_from(places[i], what);
     if (chunk) return chunk;
     if (i == 0) first = std::move(chunk);
   }

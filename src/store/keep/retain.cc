@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "base/try.h"
 
@@ -53,15 +54,17 @@ class Decider {
   }
 
   void keep_last(std::uint64_t count) {
+    std::set<std::size_t> last;  // of several branches a commit may be among the last
     for (const Ref& ref : history_.refs()) {
       if (ref.kind != RefKind::kBranch) continue;
       std::uint64_t left = count;
       for (const std::size_t commit : history_.ancestry(history_.find(ref.commit)))
         if (!history_.commits()[commit].retired && left > 0) {
-          keep(commit, "last");
+          last.insert(commit);
           --left;
         }
     }
+    for (const std::size_t commit : last) keep(commit, "last");
   }
 
   void keep_every(std::uint64_t every) {

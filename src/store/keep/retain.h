@@ -28,7 +28,7 @@ Result<RetainRules::Best> parse_best(const std::string& text);
 struct RetainDecision {
   std::vector<std::size_t> kept;     ///< newest first
   std::vector<std::size_t> retired;  ///< newest first; were not retired before
-  std::vector<std::string> reasons;  ///< of `kept`: "last", "every", "best loss", "tagged", "tip"
+  std::vector<std::string> reasons;  ///< of `kept`: "tip of main, tag v1, last, every, best loss"
 };
 /// Errors: kInvalidArgument without any rule.
 Result<RetainDecision> decide_retention(const History& history, const RetainRules& rules);
