@@ -357,7 +357,7 @@ TEST_F(StoreApi, FindsDamageAndMendsItFromACopy) {
   for (const auto& entry : fs::recursive_directory_iterator(folder_ / "runs.kilter/packs"))
     if (entry.path().extension() == ".pack") damaged = entry.path().string();
   std::string bytes = read_back(damaged);
-  bytes[100] = static_cast<char>(bytes[100] ^ 1);
+  bytes[66] = static_cast<char>(bytes[66] ^ 1);  // of the first payload: "w"
   fs::permissions(damaged, fs::perms::owner_all);
   std::ofstream(damaged, std::ios::binary) << bytes;
   const auto report = kilter::Store::open(at("runs.kilter"))->check({.data = true});
