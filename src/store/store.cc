@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/try.h"
 #include "store/chunk_cache.h"
+#include "store/format/base.h"
 #include "store/format/json_fields.h"
 
 namespace kilter::store {
@@ -103,6 +104,21 @@ Result<std::vector<std::byte>> decode_payload(const ChunkPlace& place,
   }
   if (blake3(plain) != record.digest) return fail(wrong_bytes(place));
   return plain;
+}
+
+/// Where to read what `above` leans on; nullptr for nowhere. One that does not suit is better than
+/// none: decoding says what is wrong with it.
+const ChunkPlace* choose_base(const ChunkRecord& above, const std::vector<ChunkPlace>& places,
+                              const std::vector<ChunkPlace>& avoid) {
+  const ChunkPlace* any = nullptr;
+  for (const ChunkPlace& place : places) {
+    if (place.record.depth >= above.depth ||
+        std::ranges::any_of(avoid, [&](const auto& a) { return is_same_place(a, place); }))
+      continue;
+    if (suits_as_base(above, place.record)) return &place;
+    if (any == nullptr) any = &place;
+  }
+  return any;
 }
 
 }  // namespace
@@ -205,11 +221,8 @@ Status Store::find_chain(std::vector<ChunkPlace>& chain, const std::vector<Chunk
   while (chain.back().record.has_base()) {
     const ChunkRecord& above = chain.back().record;
     KILTER_ASSIGN(const auto places, index()->find_all(above.base));
-    const auto below = std::ranges::find_if(places, [&](const ChunkPlace& p) {
-      return p.record.depth < above.depth &&
-             std::ranges::none_of(avoid, [&](const ChunkPlace& a) { return is_same_place(a, p); });
-    });
-    if (below == places.end())
+    const ChunkPlace* below = choose_base(above, places, avoid);
+    if (below == nullptr)
       return fail(at_chunk(Error(ErrorCode::kCorrupt, "what the chunk leans on is missing")
                                .wanted("chunk " + to_hex(above.base), "none of this name"),
                            chain.back()));

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "store/format/base.h"
+
 namespace kilter::store {
 
 BaseForest::BaseForest(const std::vector<ChunkPlace>& places) {
@@ -29,16 +31,19 @@ void BaseForest::link(const std::vector<ChunkPlace>& places) {
   std::ranges::stable_sort(by_digest, {}, key);
   for (std::uint32_t i = 0; i < places.size(); ++i) {
     const ChunkRecord& record = places[i].record;
-    const auto base = std::ranges::lower_bound(
-        by_digest, record.base, {},
-        [&](std::uint32_t other) -> const Digest& { return places[other].record.digest; });
-    const bool found = record.has_base() && base != by_digest.end() &&
-                       places[*base].record.digest == record.base &&
-                       places[*base].record.depth < record.depth;
-    if (found)
+    auto base = by_digest.end();
+    if (record.has_base())
+      base = std::ranges::lower_bound(
+          by_digest, record.base, {},
+          [&](std::uint32_t other) -> const Digest& { return places[other].record.digest; });
+    const auto is_it = [&](auto at) { return places[*at].record.digest == record.base; };
+    while (base != by_digest.end() && is_it(base) && !suits_as_base(record, places[*base].record))
+      ++base;
+    if (base != by_digest.end() && is_it(base)) {
       links_.push_back({*base, i});
-    else
+    } else {
       roots_.push_back(i);
+    }
   }
 }
 
