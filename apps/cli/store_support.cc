@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <ctime>
-
 #include "base/try.h"
 
 namespace kilter::cli {
@@ -32,13 +30,9 @@ Result<std::size_t> named_commit(const OpenedStore& opened) {
 
 std::string short_digest(const store::Digest& digest) { return to_hex(digest).substr(0, 12); }
 
-std::string local_time(std::int64_t unix_ns) {
-  const std::time_t seconds = static_cast<std::time_t>(unix_ns / 1'000'000'000);
-  std::tm parts{};
-  ::localtime_r(&seconds, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &parts);
-  return text;
+std::string minute_text(std::int64_t unix_ns) {
+  constexpr std::size_t kToMinute = std::string_view("2026-11-21T14:05").size();
+  return store::time_text(unix_ns).substr(0, kToMinute) + "Z";
 }
 
 Json metadata_json(const store::CommitSummary& commit) {

@@ -28,8 +28,8 @@ Result<OpenedStore> open_with_history(const std::string& address);
 Result<std::size_t> named_commit(const OpenedStore& opened);
 
 std::string short_digest(const store::Digest& digest);
-/// "2026-11-21 14:05", local time.
-std::string local_time(std::int64_t unix_ns);
+/// "2026-11-21T14:05Z": UTC, as the addresses @time:… and --json have it.
+std::string minute_text(std::int64_t unix_ns);
 
 Json metadata_json(const store::CommitSummary& commit);
 /// digest, parents, time, author, message, metadata, refs, retired.

@@ -20,7 +20,7 @@
 namespace kilter {
 namespace {
 
-/// Addresses that later versions will know. A file of that very name always comes first.
+/// Addresses that lead to no file of this file system. A file of that very name always comes first.
 std::optional<Error> foreign_address(std::string_view address) {
   const auto not_yet = [&](std::string_view what) {
     return Error(ErrorCode::kUnsupported, fmt::format("{} cannot be opened by this version", what))
@@ -31,7 +31,10 @@ std::optional<Error> foreign_address(std::string_view address) {
   if (scheme != std::string_view::npos && scheme > 0 && scheme < 12)
     return not_yet(fmt::format("an address that begins with \"{}://\"",
                                escape_text(address.substr(0, scheme), 20)));
-  if (address.find(".kilter@") != std::string_view::npos) return not_yet("a store's address");
+  if (address.find(".kilter@") != std::string_view::npos)
+    return Error(ErrorCode::kNotFound, "there is no such file, and no such store")
+        .at_path(address)
+        .advise("in C++, kilter::Store::open_checkpoint() opens what lies in a store");
   return std::nullopt;
 }
 
@@ -129,7 +132,8 @@ Result<Checkpoint> open_checkpoint(std::string_view address, const OpenOptions& 
   const std::string path(address);
   auto probe = formats::probe_checkpoint(files, path);
   if (!probe) {
-    if (probe.error().code == ErrorCode::kNotFound)
+    // A file system that was given knows its own addresses.
+    if (probe.error().code == ErrorCode::kNotFound && options.files == nullptr)
       if (auto foreign = foreign_address(address)) return fail(std::move(*foreign));
     return fail(std::move(probe).error().at_path(path));
   }

@@ -83,6 +83,15 @@ class AddressFileSystem : public io::FileSystem {
     return real_.lock(path, mode, wait);
   }
 
+  /// Not for several threads at once.
+  Result<FileSystem*> add(const FoundCommit& found, std::string base) {
+    KILTER_ASSIGN(const Commit commit, found.store->read_commit(found.digest));
+    KILTER_ASSIGN(auto tree, found.store->read_tree(commit.tree));
+    auto reader = std::make_shared<const TreeReader>(found.store, std::move(tree));
+    mounted_.push_back({base, make_tree_file_system(std::move(reader), base)});
+    return mounted_.back().files.get();
+  }
+
  private:
   struct Mounted {
     std::string mount;
@@ -103,15 +112,11 @@ class AddressFileSystem : public io::FileSystem {
   }
 
   Result<FileSystem*> mount(const std::string& path, const StoreAddress& address) {
-    KILTER_ASSIGN(FoundCommit found, find_commit(address));
-    KILTER_ASSIGN(const Commit commit, found.store->read_commit(found.digest));
-    KILTER_ASSIGN(auto tree, found.store->read_tree(commit.tree));
+    KILTER_ASSIGN(const FoundCommit found, find_commit(address));
     // What names the commit itself, without a path inside.
     std::string base = path;
     if (!found.path.empty()) base.resize(path.size() - found.path.size() - 1);
-    auto reader = std::make_shared<const TreeReader>(found.store, std::move(tree));
-    mounted_.push_back({base, make_tree_file_system(std::move(reader), base)});
-    return mounted_.back().files.get();
+    return add(found, std::move(base));
   }
 
   io::FileSystem& real_;
@@ -152,18 +157,23 @@ std::optional<StoreAddress> parse_store_address(std::string_view address) {
 }
 
 Result<FoundCommit> find_commit(const StoreAddress& address) {
+  KILTER_ASSIGN(auto store, open_store(address.store));
+  return find_commit(std::move(store), address.selector);
+}
+
+Result<FoundCommit> find_commit(std::shared_ptr<Store> store, const std::string& selector) {
   FoundCommit found;
-  KILTER_ASSIGN(found.store, open_store(address.store));
-  KILTER_ASSIGN(const History history, History::load(*found.store, address.selector));
-  auto number = resolve_with_path(history, address.selector, found.path);
-  if (!number) return fail(std::move(number).error().at_path(address.store));
+  found.store = std::move(store);
+  KILTER_ASSIGN(const History history, History::load(*found.store, selector));
+  auto number = resolve_with_path(history, selector, found.path);
+  if (!number) return fail(std::move(number).error().at_path(found.store->address()));
   const CommitSummary& commit = history.commits()[*number];
   found.digest = commit.digest;
   if (!commit.retired) return found;
   return fail(Error(ErrorCode::kNotFound,
                     fmt::format("the data of commit {} was given up; its record is kept",
                                 to_hex(commit.digest).substr(0, 12)))
-                  .at_path(address.store)
+                  .at_path(found.store->address())
                   .advise("`kilter log` shows what is left"));
 }
 
@@ -175,6 +185,13 @@ std::unique_ptr<io::FileSystem> files_for(const std::vector<std::string>& addres
 
 std::unique_ptr<io::FileSystem> make_address_file_system(io::FileSystem& real) {
   return std::make_unique<AddressFileSystem>(real);
+}
+
+Result<std::unique_ptr<io::FileSystem>> make_commit_file_system(const FoundCommit& commit,
+                                                                std::string mount) {
+  auto files = std::make_unique<AddressFileSystem>(io::real_file_system());
+  KILTER_TRY(files->add(commit, std::move(mount)).map([](io::FileSystem*) {}));
+  return files;
 }
 
 }  // namespace kilter::store

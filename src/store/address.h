@@ -23,6 +23,12 @@ struct StoreAddress {
 Result<std::unique_ptr<Place>> open_place(const std::string& address);
 Result<std::shared_ptr<Store>> open_store(const std::string& address);
 
+/// Opens it, or makes an empty one. Errors: kInvalidArgument for a file, and for a folder that
+/// holds something else than a store.
+Result<std::shared_ptr<Store>> open_or_create_store(const std::string& address);
+/// Errors: as above; kAlreadyExists.
+Result<std::shared_ptr<Store>> create_store(const std::string& address);
+
 /// nullopt if no part of it, up to an '@' or its end, is a store; an existing file or folder of the
 /// whole name always wins.
 std::optional<StoreAddress> parse_store_address(std::string_view address);
@@ -36,10 +42,17 @@ struct FoundCommit {
 /// Errors: kNotFound, kInvalidArgument …; kNotFound with the reason for a commit whose data is
 /// gone.
 Result<FoundCommit> find_commit(const StoreAddress& address);
+/// The same in a store that is open.
+Result<FoundCommit> find_commit(std::shared_ptr<Store> store, const std::string& selector);
 
 /// The real file system, in which "STORE@SELECTOR" is also a folder (or the one file) with the
 /// commit's files. Made for one run of a verb: a commit once found stays the same.
 std::unique_ptr<io::FileSystem> make_address_file_system(io::FileSystem& real);
+
+/// The real file system, in which `mount` ("runs.kilter@v1": it must hold an '@') is this commit
+/// without its path.
+Result<std::unique_ptr<io::FileSystem>> make_commit_file_system(const FoundCommit& commit,
+                                                                std::string mount);
 
 /// That file system if one of these addresses lies in a store; null (which readers take as the real
 /// one) if none does.

@@ -91,4 +91,24 @@ Result<bool> move_ref(Place& place, RefKind kind, const std::string& name,
   return place.replace_small(object_of(kind, name), text, before);
 }
 
+Result<ChangedRef> change_ref(Place& place, RefKind kind, const std::string& name,
+                              const std::optional<Digest>& commit, bool force) {
+  KILTER_TRY(check_ref_name(name));
+  KILTER_ASSIGN(const auto before, read_ref(place, kind, name));
+  if (!commit && !before)
+    return fail(
+        Error(ErrorCode::kNotFound, "there is no \"" + name + "\"").at_path(place.address()));
+  if (commit && before && *before != *commit && !force)
+    return fail(Error(ErrorCode::kAlreadyExists, "\"" + name + "\" exists already")
+                    .at_path(place.address())
+                    .advise("--force moves it"));
+  KILTER_ASSIGN(const bool moved, move_ref(place, kind, name, commit, before));
+  if (!moved)
+    return fail(Error(ErrorCode::kIo, "it was moved by someone else meanwhile")
+                    .at_path(place.address())
+                    .advise("look with `kilter ls`, then try again"));
+  if (!commit) return ChangedRef{RefChange::kRemoved, *before};
+  return ChangedRef{before ? RefChange::kMoved : RefChange::kMade, *commit};
+}
+
 }  // namespace kilter::store

@@ -34,4 +34,16 @@ Result<std::optional<Digest>> read_ref(Place& place, RefKind kind, const std::st
 Result<bool> move_ref(Place& place, RefKind kind, const std::string& name,
                       const std::optional<Digest>& commit, const std::optional<Digest>& expected);
 
+/// What became of a reference.
+enum class RefChange : std::uint8_t { kMade, kMoved, kRemoved };
+struct ChangedRef {
+  RefChange change = RefChange::kMade;
+  Digest commit{};  ///< where it is now, or was
+};
+/// Makes, moves (with `force`) or removes (`commit` nullopt) a reference. Errors: kAlreadyExists
+/// for one that stands elsewhere; kNotFound for one to be removed; kIo if others moved it
+/// meanwhile.
+Result<ChangedRef> change_ref(Place& place, RefKind kind, const std::string& name,
+                              const std::optional<Digest>& commit, bool force);
+
 }  // namespace kilter::store

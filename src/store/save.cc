@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "base/try.h"
 #include "store/fossils.h"
+#include "store/unreadable.h"
 #include "store/write/describe.h"
 
 namespace kilter::store {
@@ -76,6 +77,7 @@ class Save {
     const std::int64_t begun = save_time();
     SourceStats stats;
     KILTER_TRY(add_tree(request_.source, *writer_, tree_, stats, request_.seen, request_.context));
+    outcome_.warnings = unreadable_files(request_.source, tree_);
     KILTER_TRY(writer_->wait());
     KILTER_TRY(check_unchanged(request_.source, tree_, stats));
     KILTER_TRY(add_text(tree_text(tree_), ChunkKind::kTree, &outcome_.content.tree));
@@ -171,6 +173,14 @@ std::string default_author() {
   if (::gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
   const passwd* user = ::getpwuid(::geteuid());
   return std::string(user != nullptr ? user->pw_name : "unknown") + "@" + host;
+}
+
+Status check_new_branch(Store& store, const std::string& branch) {
+  KILTER_ASSIGN(const auto tip, read_ref(store.place(), RefKind::kBranch, branch));
+  if (!tip) return ok();
+  return fail(Error(ErrorCode::kInvalidArgument,
+                    fmt::format("the branch {} exists already: its tip is the parent", branch))
+                  .advise("--parent is for a branch that is new"));
 }
 
 Result<SaveOutcome> save_tree(Store& store, const SaveRequest& request) {

@@ -39,12 +39,16 @@ struct SaveOutcome {
   std::uint64_t tensor_count = 0;
   ChunkWriterTotals totals;
   double seconds = 0;
+  std::vector<Error> warnings;  ///< files that look like a checkpoint but cannot be read as one
 };
 
 /// Durable when it returns: packs, then index, then reference. A save that loses the race for its
 /// branch goes on from the new tip. Errors: as add_tree(); kAlreadyExists for a tag that is taken;
 /// kInvalidArgument; kCancelled; kNoSpace.
 Result<SaveOutcome> save_tree(Store& store, const SaveRequest& request);
+
+/// A parent is stated for a branch that is new. Errors: kInvalidArgument for one that exists.
+Status check_new_branch(Store& store, const std::string& branch);
 
 /// "Ada <ada@host>" from KILTER_AUTHOR, or the system's user and host names.
 std::string default_author();

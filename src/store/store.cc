@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/try.h"
 #include "store/chunk_cache.h"
+#include "store/format/base.h"
 #include "store/format/json_fields.h"
 
 namespace kilter::store {
@@ -16,6 +17,8 @@ namespace {
 
 constexpr std::uint64_t kStoreVersion = 1;
 constexpr std::size_t kOpenPacksMax = 64;
+// Where one chunk is read from before it counts as lost: a hostile index may name any number.
+constexpr std::size_t kDamagedPlacesMax = 256;
 
 std::string store_text(const std::vector<std::string>& features) {
   SortedJson out;
@@ -27,6 +30,13 @@ std::string store_text(const std::vector<std::string>& features) {
   out["requires"] = SortedJson(features);
   out["version"] = kStoreVersion;
   return out.dump() + "\n";
+}
+
+/// False where there is a store already.
+Result<bool> write_store_file(Place& place) {
+  KILTER_TRY(place.make_root());
+  KILTER_ASSIGN(const auto features, place.needed_features());
+  return place.replace_small(std::string(kStoreFile), store_text(features), std::nullopt);
 }
 
 /// Also has the place do as the store requires.
@@ -49,6 +59,10 @@ Status check_store_text(std::string_view text, Place& place) {
                                                      "\", which this program does not know")
                       .advise("use a newer Kilter"));
   return ok();
+}
+
+bool is_same_place(const ChunkPlace& a, const ChunkPlace& b) {
+  return a.pack == b.pack && a.record.offset_bytes == b.record.offset_bytes;
 }
 
 Error at_chunk(Error error, const ChunkPlace& place) {
@@ -90,6 +104,21 @@ Result<RawBytes> decode_payload(const ChunkPlace& place, RawBytes payload, const
   return plain;
 }
 
+/// Where to read what `above` leans on; nullptr for nowhere. One that does not suit is better than
+/// none: decoding says what is wrong with it.
+const ChunkPlace* choose_base(const ChunkRecord& above, const std::vector<ChunkPlace>& places,
+                              const std::vector<ChunkPlace>& avoid) {
+  const ChunkPlace* any = nullptr;
+  for (const ChunkPlace& place : places) {
+    if (place.record.depth >= above.depth ||
+        std::ranges::any_of(avoid, [&](const auto& a) { return is_same_place(a, place); }))
+      continue;
+    if (suits_as_base(above, place.record)) return &place;
+    if (any == nullptr) any = &place;
+  }
+  return any;
+}
+
 }  // namespace
 
 struct Store::Reading {
@@ -106,10 +135,7 @@ Store::Store(std::unique_ptr<Place> place)
 Store::~Store() = default;
 
 Result<std::shared_ptr<Store>> Store::create(std::unique_ptr<Place> place) {
-  KILTER_TRY(place->make_root());
-  KILTER_ASSIGN(const auto features, place->needed_features());
-  KILTER_ASSIGN(const bool made,
-                place->replace_small(std::string(kStoreFile), store_text(features), std::nullopt));
+  KILTER_ASSIGN(const bool made, write_store_file(*place));
   if (!made)
     return fail(
         Error(ErrorCode::kAlreadyExists, "there is a store already").at_path(place->address()));
@@ -119,11 +145,8 @@ Result<std::shared_ptr<Store>> Store::create(std::unique_ptr<Place> place) {
 Result<std::shared_ptr<Store>> Store::open_or_create(std::unique_ptr<Place> place) {
   KILTER_ASSIGN(const auto text, place->read_small(std::string(kStoreFile)));
   if (text) return open(std::move(place));
-  KILTER_TRY(place->make_root());
-  KILTER_ASSIGN(const auto features, place->needed_features());
   // If it is not ours that stays, another's does.
-  KILTER_TRY(place->replace_small(std::string(kStoreFile), store_text(features), std::nullopt)
-                 .map([](bool) {}));
+  KILTER_TRY(write_store_file(*place).map([](bool) {}));
   return open(std::move(place));
 }
 
@@ -191,54 +214,69 @@ Result<RawBytes> Store::read_payload(const ChunkPlace& place) {
   return payload;
 }
 
-/// The chunk and what it leans on, the last being one that stands alone.
-Result<std::vector<ChunkPlace>> Store::chain_of(const ChunkPlace& place) {
-  std::vector<ChunkPlace> chain{place};
+/// Follows the chunk in `chain` to what it leans on, until one stands alone.
+Status Store::find_chain(std::vector<ChunkPlace>& chain, const std::vector<ChunkPlace>& avoid) {
   while (chain.back().record.has_base()) {
     const ChunkRecord& above = chain.back().record;
     KILTER_ASSIGN(const auto places, index()->find_all(above.base));
-    const auto below = std::ranges::find_if(
-        places, [&](const ChunkPlace& p) { return p.record.depth < above.depth; });
-    if (below == places.end())
+    const ChunkPlace* below = choose_base(above, places, avoid);
+    if (below == nullptr)
       return fail(at_chunk(Error(ErrorCode::kCorrupt, "what the chunk leans on is missing")
                                .wanted("chunk " + to_hex(above.base), "none of this name"),
                            chain.back()));
     chain.push_back(*below);
   }
-  return chain;
+  return ok();
 }
 
-Result<RawBytes> Store::decode_place(const ChunkPlace& place) {
-  KILTER_ASSIGN(const auto chain, chain_of(place));
-  RawBytes plain;
-  for (std::size_t i = chain.size(); i-- > 0;) {
-    KILTER_ASSIGN(const auto file, open_pack(chain[i].pack));
-    KILTER_ASSIGN(auto payload, fetch_payload(*file, chain[i]));
-    const bool alone = i + 1 == chain.size();
-    const CodecBase base{alone ? Element::kBytes : chain[i + 1].record.element, plain};
-    KILTER_ASSIGN(plain, decode_payload(chain[i], std::move(payload), alone ? nullptr : &base));
+Result<PlainChunk> Store::decode_link(const ChunkPlace& place, const CodecBase* base) {
+  KILTER_ASSIGN(const auto file, open_pack(place.pack));
+  KILTER_ASSIGN(auto payload, fetch_payload(*file, place));
+  KILTER_ASSIGN(auto plain, decode_payload(place, std::move(payload), base));
+  return std::make_shared<const RawBytes>(std::move(plain));
+}
+
+/// Begins at the first link that is still in memory and keeps the others: a chunk's neighbours in
+/// time lean on the same ones. The place that is at fault is added to `avoid`.
+Result<PlainChunk> Store::try_decode(const ChunkPlace& place, Keep keep,
+                                     std::vector<ChunkPlace>& avoid) {
+  std::vector<ChunkPlace> chain{place};
+  if (auto found = find_chain(chain, avoid); !found) {
+    avoid.push_back(chain.back());
+    return fail(std::move(found).error());
   }
-  return plain;
-}
-
-/// As decode_place(), but begins at the first link that is still in memory and keeps the others:
-/// a chunk's neighbours in time lean on the same ones.
-Result<PlainChunk> Store::decode_kept(const ChunkPlace& place, bool keep) {
-  KILTER_ASSIGN(const auto chain, chain_of(place));
   PlainChunk plain;
   std::size_t i = 1;
-  for (; i < chain.size() && plain == nullptr; ++i) plain = find_kept(chain[i].record.digest);
-  if (plain != nullptr) --i;
+  for (; keep != Keep::kNothing && i < chain.size() && plain == nullptr; ++i)
+    plain = find_kept(chain[i].record.digest);
+  i = plain != nullptr ? i - 1 : chain.size();
   while (i-- > 0) {
-    KILTER_ASSIGN(const auto file, open_pack(chain[i].pack));
-    KILTER_ASSIGN(auto payload, fetch_payload(*file, chain[i]));
     CodecBase base;
     if (plain != nullptr) base = {chain[i + 1].record.element, *plain};
-    KILTER_ASSIGN(auto next, decode_payload(chain[i], std::move(payload), plain ? &base : nullptr));
-    plain = std::make_shared<const RawBytes>(std::move(next));
-    if (keep || i > 0) keep_chunk(chain[i].record.digest, plain);
+    auto next = decode_link(chain[i], plain != nullptr ? &base : nullptr);
+    if (!next) {
+      avoid.push_back(chain[i]);
+      return next;
+    }
+    plain = std::move(*next);
+    if (keep == Keep::kAll || (keep == Keep::kBases && i > 0))
+      keep_chunk(chain[i].record.digest, plain);
   }
   return plain;
+}
+
+/// A base that is damaged where it was looked for may lie elsewhere too. What is said is what was
+/// wrong first.
+Result<PlainChunk> Store::decode_from(const ChunkPlace& place, Keep keep) {
+  std::vector<ChunkPlace> avoid;
+  auto chunk = try_decode(place, keep, avoid);
+  while (!chunk && !is_same_place(avoid.back(), place) && avoid.size() < kDamagedPlacesMax)
+    if (auto other = try_decode(place, keep, avoid)) return other;
+  return chunk;
+}
+
+Result<PlainChunk> Store::decode_place(const ChunkPlace& place) {
+  return decode_from(place, Keep::kNothing);
 }
 
 PlainChunk Store::find_kept(const Digest& digest) {
@@ -257,11 +295,12 @@ Result<PlainChunk> Store::read_once(const Digest& digest, bool keep) {
       fail(Error(ErrorCode::kNotFound, "the store has no chunk " + to_hex(digest))
                .at_path(address())
                .advise("run `kilter check`"));
+  const Keep what = keep ? Keep::kAll : Keep::kBases;
   for (std::size_t i = 0; i < places.size(); ++i) {
-    auto chunk = decode_kept(places[i], keep);
+    auto chunk = decode_from(places[i], what);
     // Its path names the pack: what is kept of it on this machine may be at fault.
     if (!chunk && chunk.error().code == ErrorCode::kCorrupt && place_->forget(chunk.error().path))
-      chunk = decode_kept(places[i], keep);
+      chunk = decode_from(places[i], what);
     if (chunk) return chunk;
     if (i == 0) first = std::move(chunk);
   }

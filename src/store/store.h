@@ -18,6 +18,7 @@
 
 namespace kilter::store {
 
+struct CodecBase;  // store/codecs/codec.h
 using PlainChunk = std::shared_ptr<const RawBytes>;
 
 /// All calls may come from several threads.
@@ -47,8 +48,11 @@ class Store {
   Result<PlainChunk> read_chunk(const Digest& digest, bool keep = true);
   /// A payload as it lies in its pack, checked against its checksum.
   Result<RawBytes> read_payload(const ChunkPlace& place);
-  /// Reads the chunk from this very place, through nothing that was kept.
-  Result<RawBytes> decode_place(const ChunkPlace& place);
+  /// Reads the chunk from this very place, through nothing that was kept. What it leans on may come
+  /// from any place that is sound.
+  Result<PlainChunk> decode_place(const ChunkPlace& place);
+  /// The same for who has the base's bytes already (nullptr: a chunk that stands alone).
+  Result<PlainChunk> decode_link(const ChunkPlace& place, const CodecBase* base);
 
   Result<Commit> read_commit(const Digest& digest);
   Result<std::shared_ptr<const Tree>> read_tree(const Digest& digest);
@@ -60,10 +64,13 @@ class Store {
   struct Reading;
   Result<std::shared_ptr<const io::ReadFile>> open_pack(const Digest& pack);
   Result<PlainChunk> read_once(const Digest& digest, bool keep);
-  Result<PlainChunk> decode_kept(const ChunkPlace& place, bool keep);
+  /// Of a chain: what is looked for in memory and kept there.
+  enum class Keep : std::uint8_t { kNothing, kBases, kAll };
+  Result<PlainChunk> decode_from(const ChunkPlace& place, Keep keep);
+  Result<PlainChunk> try_decode(const ChunkPlace& place, Keep keep, std::vector<ChunkPlace>& avoid);
   PlainChunk find_kept(const Digest& digest);
   void keep_chunk(const Digest& digest, const PlainChunk& chunk);
-  Result<std::vector<ChunkPlace>> chain_of(const ChunkPlace& place);
+  Status find_chain(std::vector<ChunkPlace>& chain, const std::vector<ChunkPlace>& avoid);
 
   std::unique_ptr<Place> place_;
   mutable std::mutex mutex_;

@@ -50,6 +50,19 @@ def test_example_loads_every_tensor(examples, model):
     assert run(examples / "load_all", model) == "w: 24 bytes, the first is 0\n"
 
 
+def test_example_keeps_runs_in_a_store(examples, model, tmp_path):
+    folder, store, best = tmp_path / "out", tmp_path / "runs.kilter", tmp_path / "best"
+    folder.mkdir()
+    contents = {}
+    for loss in ("2.5", "1.5", "2"):
+        contents[loss] = model.read_bytes()[:-1] + loss[:1].encode()
+        (folder / "model.safetensors").write_bytes(contents[loss])
+        said = run(examples / "keep_runs", folder, store, loss, best).splitlines()
+        assert said[0] == f"loss {loss}  just saved" and said[-1] == f"{best}: 1 files"
+    assert [line.split()[1] for line in said[:-1]] == ["2", "1.5", "2.5"]
+    assert (best / "model.safetensors").read_bytes() == contents["1.5"]
+
+
 def test_example_reports_a_missing_tensor(examples, model):
     completed = subprocess.run([examples / "read_tensor", model, "nowhere"], capture_output=True, text=True,
                                check=False)

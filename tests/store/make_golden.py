@@ -332,8 +332,7 @@ def good_names():
     return accepted(Golden({"a/x": b"1", "a-b": b"2", "ü \"q\" €": b"3", "a/y/z": b"4"}))
 
 
-@golden("Every form: zstd, exponent, delta with a base, cast with a base in another pack.")
-def good_forms():
+def every_form():
     master = b"".join(struct.pack("<I", 0x3F800000 + 0x1234 * i) for i in range(256))
     moved = b"".join(struct.pack("<I", 0x3F800000 + 0x1234 * i + (5 * (i % 8 == 0) - (i % 16 == 4)) * (i < 128))
                      for i in range(256))
@@ -358,6 +357,21 @@ def good_forms():
     maker = Golden({"model.bin": content}, tensors)
     maker.more_packs = [maker.chunks[:1]]
     maker.chunks = maker.chunks[1:]
+    return maker
+
+
+@golden("Every form: zstd, exponent, delta with a base, cast with a base in another pack.")
+def good_forms():
+    return accepted(every_form())
+
+
+@golden("What deltas lean on is damaged in two packs, raw, and sound in a third.")
+def good_second_place_of_base():
+    maker = every_form()
+    plain = maker.more_packs[0][0].plain
+    damaged = [[Chunk(plain, element=3, payload=mark + plain[1:])] for mark in (b"X", b"Y")]
+    maker.more_packs.insert(0, [Chunk(plain)])  # sound, but its bytes are no float32 for a delta
+    maker.more_packs = [damaged[0], *maker.more_packs, damaged[1]]
     return accepted(maker)
 
 
@@ -681,6 +695,13 @@ def bad_tree_order():
 @golden("Two files of one path.")
 def bad_tree_same_path():
     return bent_tree(lambda tree: tree["files"][0].update(path="model.safetensors"), "order")
+
+
+@golden("A path that is a file and also a folder; another file sorts between the two.")
+def bad_tree_file_and_folder():
+    def bend(tree):
+        tree["files"] += [{"bytes": 0, "path": "model.safetensors-old"}, {"bytes": 0, "path": "model.safetensors/w"}]
+    return bent_tree(bend, "a file and a folder", "model.safetensors")
 
 
 @golden("A tensor that overlaps the one before it.")

@@ -101,8 +101,17 @@ def test_count_keys_and_text(kilter, store):
     assert steps_of(kilter("log", store, "--count", "2", "--json", status=0)) == [2000, 1000]
     assert steps_of(kilter("log", f"{store}@second", "--json", status=0)) == [200, 100]
     text = kilter("log", store, "--keys", "loss,epoch", "--graph", status=0).out
-    assert [line.split()[4] for line in text.splitlines()[1:]] == [str(step) for step in STEPS[::-1]]
+    assert [line.split()[3] for line in text.splitlines()[1:]] == [str(step) for step in STEPS[::-1]]
     assert "(main)" in text and "(tag second)" in text
+
+
+def test_times_are_utc_wherever_they_are_shown(kilter, store):
+    wanted = {commit["commit"][:12]: commit["time"][:16] + "Z"
+              for commit in kilter("log", store, "--json", status=0).json["commits"]}
+    for zone in ("UTC", "Asia/Tokyo", "America/New_York"):
+        lines = kilter("log", store, status=0, env={"TZ": zone}).out.splitlines()[1:]
+        assert {line.split()[0]: line.split()[1] for line in lines} == wanted
+        assert f"time     {wanted[lines[0].split()[0]]}" in kilter("show", store, status=0, env={"TZ": zone}).out
 
 
 def test_dry_run_writes_nothing(kilter, run_folder, tmp_path):

@@ -153,6 +153,45 @@ def test_refusals(kilter, tmp_path):
         kilter("save", source, store, "--loss", loss, status=2)
 
 
+def test_a_file_is_not_taken_for_a_store(kilter, tmp_path):
+    source = tmp_path / "w.safetensors"
+    source.write_bytes(safetensors({"w": np.zeros((64, 64))}))
+    before = source.read_bytes()
+    for words in (("save", source, source), ("save", source, f"{source}@branch")):
+        run = kilter(*words, "--json", status=2)
+        error = run.json["error"]
+        assert error["path"] == str(source) and "is a file" in error["message"], run
+        assert "kilter-store.json" not in run.out and "runs.kilter" in error["hint"], run
+    store = tmp_path / "s.kilter"
+    kilter("save", source, store, status=0)
+    assert "is a file" in kilter("push", store, source, status=2).err
+    assert source.read_bytes() == before
+
+
+def test_what_cannot_be_read_is_saved_and_told(kilter, tmp_path):
+    source, store = tmp_path / "source", tmp_path / "s.kilter"
+    source.mkdir()
+    whole = safetensors({"w": np.ones((64, 64)), "v": np.ones(2000)})
+    (source / "whole.safetensors").write_bytes(whole)
+    kilter("convert", source / "whole.safetensors", source / "cut.pt", status=0)
+    (source / "cut.pt").write_bytes((source / "cut.pt").read_bytes()[:9000])
+    (source / "cut.safetensors").write_bytes(whole[:-100])
+    (source / "notes.txt").write_text("no checkpoint, and nothing is wrong with that")
+    (source / "empty").write_bytes(b"")
+    run = kilter("save", source, store, "--json", status=0)
+    saved = run.json["saved"][0]
+    warnings = {warning["path"]: warning for warning in saved["warnings"]}
+    assert set(warnings) == {str(source / "cut.pt"), str(source / "cut.safetensors")}
+    assert "100 bytes are missing" in warnings[str(source / "cut.safetensors")]["message"]
+    assert all(f"warning: {path}" in run.err for path in warnings), run
+    kilter("restore", store, tmp_path / "out", status=0)
+    assert files_below(tmp_path / "out") == files_below(source)
+    # A single file; and one that is whole is worth no word.
+    assert save(kilter, source / "cut.safetensors", store)[0]["warnings"]
+    run = kilter("save", source / "whole.safetensors", store, "--json", status=0)
+    assert run.json["saved"][0]["warnings"] == [] and run.err == ""
+
+
 def test_a_store_whose_making_was_cut_off_can_be_made(kilter, tmp_path):
     source, store = tmp_path / "x", tmp_path / "s.kilter"
     source.write_bytes(b"x")

@@ -137,7 +137,7 @@ class Log {
     for (const std::size_t commit : shown_)
       step_width = std::max(step_width, step_text(summary(commit)).size());
     std::string out;
-    std::string head = fmt::format("{:12}  {:16}  {:>{}}", "commit", "time", "step", step_width);
+    std::string head = fmt::format("{:12}  {:17}  {:>{}}", "commit", "time", "step", step_width);
     for (const std::string& key : keys_) head += fmt::format("  {:>12}", key);
     const std::string margin = graph.empty() ? "" : std::string(graph.front().prefix.size(), ' ');
     if (!shown_.empty()) out += style_.dim(margin + head) + "\n";
@@ -152,7 +152,7 @@ class Log {
   std::string line(std::size_t commit, std::size_t step_width) const {
     const store::CommitSummary& entry = summary(commit);
     std::string text = style_.name(short_digest(entry.digest)) + "  " +
-                       local_time(entry.time_unix_ns) +
+                       minute_text(entry.time_unix_ns) +
                        fmt::format("  {:>{}}", step_text(entry), step_width);
     for (const std::string& key : keys_) text += fmt::format("  {:>12}", number_text(entry, key));
     for (const std::string& name : opened_.history.names_at(commit))
@@ -180,9 +180,10 @@ const CommandSpec kLogCommand = {
     .name = "log",
     .summary = "Show the checkpoints of a store, with their numbers",
     .description =
-        "Lists commits, the newest first, with step and the usual numbers; --plot draws one of "
-        "them "
-        "over the steps. Conditions compare metadata keys, author, message, time and digest with "
+        "Lists commits, the newest first, with time (UTC), step and the usual numbers; --plot "
+        "draws "
+        "one of them over the steps. Conditions compare metadata keys, author, message, time and "
+        "digest with "
         "< <= > >= = != and ~ (a glob), joined by and, or, not and parentheses.",
     .positionals = kPositionals,
     .options = kOptions,

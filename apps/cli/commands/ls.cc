@@ -60,7 +60,11 @@ void list_tensors(const Invocation& invocation, const store::Tree& tree) {
                     {"offset", tensor.offset_bytes},
                     {"chunks", tensor.chunks.size()}});
   }
-  if (invocation.terminal.json) print_json({{"tensors", list}});
+  if (invocation.terminal.json) {
+    print_json({{"tensors", list}});
+  } else if (list.empty() && !invocation.terminal.quiet) {
+    std::puts("no tensors");
+  }
 }
 
 void list_files(const Invocation& invocation, const store::Tree& tree, const std::string& path) {

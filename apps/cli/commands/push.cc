@@ -25,26 +25,6 @@ constexpr OptionSpec kOptions[] = {
     {"-n,--dry-run", ValueKind::kFlag, "", "Say what would be copied, change nothing"},
 };
 
-/// The references an address means: one branch or tag, or all.
-Result<std::vector<store::Ref>> chosen_refs(const OpenedStore& opened) {
-  if (!opened.address.stated) return opened.history.refs();
-  for (const store::Ref& ref : opened.history.refs())
-    if (ref.name == opened.address.selector) return std::vector<store::Ref>{ref};
-  return fail(Error(ErrorCode::kNotFound, "there is no branch or tag of this name")
-                  .at_path(opened.address.selector)
-                  .advise("`kilter branch` and `kilter tag` make one"));
-}
-
-Result<std::shared_ptr<store::Store>> open_target(const std::string& address, bool make) {
-  KILTER_ASSIGN(auto place, store::open_place(address));
-  auto opened = store::Store::open(std::move(place));
-  if (opened || opened.error().code != ErrorCode::kNotFound || !make) return opened;
-  KILTER_ASSIGN(place, store::open_place(address));
-  auto made = store::Store::create(std::move(place));
-  if (made || made.error().code != ErrorCode::kAlreadyExists) return made;
-  return store::open_store(address);  // another was first
-}
-
 void print_outcome(const Invocation& invocation, const store::TransferOutcome& outcome) {
   const bool dry_run = invocation.arguments.has("dry-run");
   if (invocation.terminal.json) {
@@ -72,12 +52,15 @@ Status copy(const Invocation& invocation, const std::string& from, const std::st
             bool make) {
   KILTER_ASSIGN(const OpenedStore source, open_with_history(from));
   store::TransferRequest request;
-  KILTER_ASSIGN(request.refs, chosen_refs(source));
+  std::optional<std::string> name;
+  if (source.address.stated) name = source.address.selector;
+  KILTER_ASSIGN(request.refs, store::chosen_refs(source.history, name));
   request.force = invocation.arguments.has("force");
   request.dry_run = invocation.arguments.has("dry-run");
   request.max_memory_bytes = invocation.arguments.bytes("max-memory", request.max_memory_bytes);
   request.context = invocation.context;
-  KILTER_ASSIGN(const auto target, open_target(to, make && !request.dry_run));
+  const bool made = make && !request.dry_run;
+  KILTER_ASSIGN(const auto target, made ? store::open_or_create_store(to) : store::open_store(to));
   KILTER_ASSIGN(const auto outcome, store::transfer(*source.store, *target, request));
   print_outcome(invocation, outcome);
   return ok();

@@ -32,7 +32,7 @@ constexpr OptionSpec kRemoveOptions[] = {
 
 std::string commit_line(const store::CommitSummary& commit) {
   const std::string step = step_text(commit);
-  return fmt::format("{}  {}{}", short_digest(commit.digest), local_time(commit.time_unix_ns),
+  return fmt::format("{}  {}{}", short_digest(commit.digest), minute_text(commit.time_unix_ns),
                      step.empty() ? "" : fmt::format("  step {}", step));
 }
 
@@ -109,13 +109,8 @@ Status remove_commit(const Invocation& invocation, const std::string& address, J
                     .advise("name it: STORE@step:1200; a whole store is removed as any folder is"));
   KILTER_ASSIGN(const std::size_t number, named_commit(opened));
   const store::CommitSummary& commit = opened.history.commits()[number];
-  const auto names = opened.history.names_at(number);
-  if (!names.empty())
-    return fail(
-        Error(ErrorCode::kInvalidArgument,
-              fmt::format("{} points to this commit", fmt::join(names, ", ")))
-            .at_path(address)
-            .advise("move or remove the branch or tag first (`kilter branch`, `kilter tag`)"));
+  if (auto free = store::check_removable(opened.history, number); !free)
+    return fail(std::move(free).error().at_path(address));
   if (!invocation.arguments.has("dry-run"))
     KILTER_TRY(store::retire_commits(*opened.store, {commit.digest}));
   list.push_back({{"commit", to_hex(commit.digest)}, {"metadata", metadata_json(commit)}});

@@ -3,16 +3,14 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdio>
 
 #include "base/text.h"
 #include "base/try.h"
 #include "cli/command.h"
 #include "cli/store_support.h"
-#include "io/file_tree.h"
 #include "store/place/cache_folder.h"
-#include "store/write/describe.h"
+#include "store/series.h"
 
 namespace kilter::cli {
 
@@ -42,66 +40,17 @@ constexpr OptionSpec kOptions[] = {
     {"-n,--dry-run", ValueKind::kFlag, "", "Say what would be saved, write nothing"},
 };
 
-struct Item {
-  std::string path;
-  std::string format;
-  store::SortedJson metadata;
-  std::uint64_t bytes = 0;
-};
-
-/// What a pattern of whole paths leads to: 'run/checkpoint-*'.
-std::vector<std::string> expand(const std::string& pattern) {
-  if (pattern.find_first_of("*?[") == std::string::npos) return {pattern};
-  io::FileSystem& files = io::real_file_system();
-  std::vector<std::string> open{pattern.starts_with('/') ? "/" : ""};
-  for (std::size_t begin = 0; begin <= pattern.size();) {
-    const std::size_t end = std::min(pattern.find('/', begin), pattern.size());
-    const std::string part = pattern.substr(begin, end - begin);
-    begin = end + 1;
-    if (part.empty()) continue;
-    std::vector<std::string> next;
-    for (const std::string& folder : open) {
-      const auto entries = files.list(folder);
-      if (!entries) continue;
-      for (const io::FolderEntry& entry : *entries)
-        if (glob_match(part, entry.name) && (part.front() == '.' || entry.name.front() != '.'))
-          next.push_back(io::join_path(folder, entry.name));
-    }
-    open = std::move(next);
-  }
-  return open;
-}
-
-Result<std::vector<Item>> collect_items(const Arguments& arguments, io::FileSystem& files) {
-  std::vector<std::string> paths(arguments.positionals.begin(), arguments.positionals.end() - 1);
-  const bool series = arguments.has("series");
-  if (paths.size() > 1 && !series)
+Result<std::vector<store::SourceItem>> collect_items(const Arguments& arguments,
+                                                     io::FileSystem& files) {
+  const std::vector<std::string> paths(arguments.positionals.begin(),
+                                       arguments.positionals.end() - 1);
+  const std::vector<std::string> skip = arguments.all("skip");
+  if (arguments.has("series")) return store::find_series(files, paths, skip);
+  if (paths.size() > 1)
     return fail(Error(ErrorCode::kInvalidArgument, "more than one checkpoint")
                     .advise("--series saves them one after the other"));
-  if (series) {
-    std::vector<std::string> all;
-    for (const std::string& path : paths)
-      for (std::string& found : expand(path)) all.push_back(std::move(found));
-    if (all.empty())
-      return fail(Error(ErrorCode::kNotFound, "no file or folder of this name").at_path(paths[0]));
-    paths = std::move(all);
-  }
-  std::vector<Item> items;
-  for (std::string& path : paths) {
-    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
-    Item item;
-    const store::TreeSource source{&files, path, arguments.all("skip")};
-    KILTER_ASSIGN(item.bytes, store::source_bytes(source));
-    item.metadata = store::describe_source(source, &item.format);
-    item.path = std::move(path);
-    items.push_back(std::move(item));
-  }
-  const auto step = [](const Item& item) {
-    const auto found = item.metadata.find("step");
-    return found != item.metadata.end() && found->is_number() ? found->get<double>() : -1.0;
-  };
-  if (series) std::ranges::stable_sort(items, {}, step);
-  return items;
+  KILTER_ASSIGN(store::SourceItem item, store::look_at_source(files, paths.front(), skip));
+  return std::vector<store::SourceItem>{std::move(item)};
 }
 
 Status add_stated(const Arguments& arguments, store::SortedJson& metadata) {
@@ -120,26 +69,7 @@ Status add_stated(const Arguments& arguments, store::SortedJson& metadata) {
   return ok();
 }
 
-/// What a writer that died while it made a store may have left in the folder.
-bool is_of_a_store(const std::string& name) {
-  constexpr std::string_view kNames[] = {"refs", "locks", "sessions"};
-  return name.starts_with(".stage-") || std::ranges::find(kNames, name) != std::end(kNames);
-}
-
-Result<std::shared_ptr<store::Store>> open_or_create(const std::string& address) {
-  KILTER_ASSIGN(auto place, store::open_place(address));
-  const bool there = store::parse_store_address(address).has_value();
-  if (!place->remote() && !there) {
-    const auto entries = io::real_file_system().list(address);
-    if (entries && !std::ranges::all_of(*entries, is_of_a_store, &io::FolderEntry::name))
-      return fail(Error(ErrorCode::kInvalidArgument, "the folder holds something else than a store")
-                      .at_path(address)
-                      .advise("name a new folder"));
-  }
-  return store::Store::open_or_create(std::move(place));
-}
-
-Json saved_json(const Item& item, const store::SaveOutcome& saved) {
+Json saved_json(const store::SourceItem& item, const store::SaveOutcome& saved) {
   Json out;
   out["source"] = item.path;
   out["commit"] = to_hex(saved.commit);
@@ -151,10 +81,14 @@ Json saved_json(const Item& item, const store::SaveOutcome& saved) {
   out["stored_bytes"] = saved.totals.stored_bytes;
   out["unread_bytes"] = saved.totals.unread_bytes;
   out["seconds"] = saved.seconds;
+  out["warnings"] = Json::array();
+  for (const Error& warning : saved.warnings)
+    out["warnings"].push_back(error_to_json(warning)["error"]);
   return out;
 }
 
-void print_saved(const Item& item, const store::SaveOutcome& saved, const Style& style) {
+void print_saved(const store::SourceItem& item, const store::SaveOutcome& saved,
+                 const Style& style) {
   std::string step;
   if (const auto found = saved.content.metadata.find("step"); found != saved.content.metadata.end())
     step = fmt::format("step {}  ", found->dump());
@@ -164,6 +98,13 @@ void print_saved(const Item& item, const store::SaveOutcome& saved, const Style&
       step.c_str(), escape_text(item.path).c_str(), format_bytes(saved.file_bytes).c_str(),
       format_bytes(saved.totals.new_plain_bytes).c_str(),
       format_bytes(saved.totals.stored_bytes).c_str(), style.dim(format_rate(rate)).c_str());
+}
+
+/// The save went well; what was saved may not be what its owner believes.
+void warn(const std::vector<Error>& warnings, const Style& style) {
+  for (const Error& warning : warnings)
+    std::fprintf(stderr, "%s %s\n  saved byte for byte all the same\n",
+                 style.warn("warning:").c_str(), warning.text().c_str());
 }
 
 class Saver {
@@ -190,10 +131,10 @@ class Saver {
     if (items_.size() > 1 && arguments_.has("tag"))
       return fail(ErrorCode::kInvalidArgument, "--tag names one checkpoint, and these are several");
     if (arguments_.has("dry-run")) return print_plan(target);
-    KILTER_ASSIGN(store_, open_or_create(target));
+    KILTER_ASSIGN(store_, store::open_or_create_store(target));
     KILTER_TRY(find_parent());
     KILTER_TRY(load_seen());
-    for (const Item& item : items_) KILTER_TRY(save(item));
+    for (const store::SourceItem& item : items_) KILTER_TRY(save(item));
     seen_.save();  // a hint for the next save: nothing is lost without it
     if (invocation_.terminal.json)
       print_json({{"store", target}, {"branch", branch_}, {"saved", saved_}});
@@ -205,10 +146,7 @@ class Saver {
     if (!arguments_.has("parent")) return ok();
     KILTER_ASSIGN(const store::History history, store::History::load(*store_));
     KILTER_ASSIGN(const std::size_t commit, history.resolve(arguments_.text("parent")));
-    if (history.tip(store::RefKind::kBranch, branch_))
-      return fail(Error(ErrorCode::kInvalidArgument,
-                        fmt::format("the branch {} exists already: its tip is the parent", branch_))
-                      .advise("--parent is for a branch that is new"));
+    KILTER_TRY(store::check_new_branch(*store_, branch_));
     parent_ = history.commits()[commit].digest;
     return ok();
   }
@@ -222,7 +160,7 @@ class Saver {
 
   Status print_plan(const std::string& target) {
     Json list = Json::array();
-    for (const Item& item : items_) {
+    for (const store::SourceItem& item : items_) {
       if (!invocation_.terminal.json)
         std::printf("would save %s  %s%s\n", escape_text(item.path).c_str(),
                     format_bytes(item.bytes).c_str(),
@@ -237,7 +175,7 @@ class Saver {
     return ok();
   }
 
-  Status save(const Item& item) {
+  Status save(const store::SourceItem& item) {
     store::SaveRequest request;
     request.source = {files_.get(), item.path, arguments_.all("skip")};
     request.branch = branch_;
@@ -255,6 +193,7 @@ class Saver {
     auto saved = store::save_tree(*store_, request);
     if (progress != nullptr) progress->end();
     if (!saved) return fail(std::move(saved).error());
+    warn(saved->warnings, Style(invocation_.terminal.colour_err));
     if (invocation_.terminal.json) {
       saved_.push_back(saved_json(item, *saved));
     } else if (!invocation_.terminal.quiet) {
@@ -267,7 +206,7 @@ class Saver {
   const Arguments& arguments_;
   std::unique_ptr<io::FileSystem> files_;
   std::string branch_ = "main";
-  std::vector<Item> items_;
+  std::vector<store::SourceItem> items_;
   std::shared_ptr<store::Store> store_;
   store::SeenFiles seen_;
   std::optional<store::Digest> parent_;

@@ -43,7 +43,7 @@ Status show(const Invocation& invocation) {
     std::printf("at       %s\n", style.good(name).c_str());
   for (const store::Digest& parent : commit.parents)
     std::printf("parent   %s\n", to_hex(parent).c_str());
-  std::printf("time     %s\nauthor   %s\n", local_time(commit.time_unix_ns).c_str(),
+  std::printf("time     %s\nauthor   %s\n", minute_text(commit.time_unix_ns).c_str(),
               escape_text(commit.author).c_str());
   if (!commit.message.empty()) std::printf("message  %s\n", escape_text(commit.message).c_str());
   if (tree != nullptr)

@@ -51,34 +51,28 @@ void report(const Invocation& invocation, const std::string& name, const char* d
   }
 }
 
+const char* done_text(store::RefChange change) {
+  switch (change) {
+    case store::RefChange::kRemoved:
+      return "removed";
+    case store::RefChange::kMoved:
+      return "moved";
+    default:
+      return "made";
+  }
+}
+
 Status change(const Invocation& invocation, const OpenedStore& opened, store::RefKind kind) {
   const std::string& name = invocation.arguments.positionals[1];
-  store::Place& place = opened.store->place();
-  KILTER_TRY(store::check_ref_name(name));
-  KILTER_ASSIGN(const auto before, store::read_ref(place, kind, name));
-  std::optional<store::Digest> after;
-  if (invocation.arguments.has("delete")) {
-    if (!before)
-      return fail(Error(ErrorCode::kNotFound, fmt::format("there is no \"{}\"", name))
-                      .at_path(opened.address.store));
-  } else {
-    KILTER_ASSIGN(const std::size_t commit, named_commit(opened));
-    after = opened.history.commits()[commit].digest;
-    if (before && *before != *after && !invocation.arguments.has("force"))
-      return fail(Error(ErrorCode::kAlreadyExists, fmt::format("\"{}\" exists already", name))
-                      .at_path(opened.address.store)
-                      .advise("--force moves it"));
+  std::optional<store::Digest> commit;
+  if (!invocation.arguments.has("delete")) {
+    KILTER_TRY(store::check_ref_name(name));
+    KILTER_ASSIGN(const std::size_t number, named_commit(opened));
+    commit = opened.history.commits()[number].digest;
   }
-  KILTER_ASSIGN(const bool moved, store::move_ref(place, kind, name, after, before));
-  if (!moved)
-    return fail(Error(ErrorCode::kIo, "it was moved by someone else meanwhile")
-                    .at_path(opened.address.store)
-                    .advise("look with `kilter ls`, then try again"));
-  report(invocation, name,
-         !after   ? "removed"
-         : before ? "moved"
-                  : "made",
-         after ? *after : *before);
+  KILTER_ASSIGN(const auto changed, store::change_ref(opened.store->place(), kind, name, commit,
+                                                      invocation.arguments.has("force")));
+  report(invocation, name, done_text(changed.change), changed.commit);
   return ok();
 }
 

@@ -77,6 +77,32 @@ Status check_tensors(const Tree& tree) {
   return ok();
 }
 
+/// Like the order of paths, but with '/' before everything else: a folder's content follows right
+/// behind a file of the folder's name.
+bool before_as_folders(const TreeFile* a, const TreeFile* b) {
+  const auto rank = [](char c) {
+    return c == '/' ? 0 : static_cast<int>(static_cast<unsigned char>(c));
+  };
+  return std::ranges::lexicographical_compare(a->path, b->path, {}, rank, rank);
+}
+
+/// No path is both a file and a folder that others lie in: nobody could restore that.
+Status check_folders(const Tree& tree) {
+  std::vector<const TreeFile*> order;
+  order.reserve(tree.files.size());
+  for (const TreeFile& file : tree.files) order.push_back(&file);
+  std::ranges::sort(order, before_as_folders);
+  for (std::size_t i = 1; i < order.size(); ++i) {
+    const std::string& above = order[i - 1]->path;
+    const std::string& path = order[i]->path;
+    if (path.size() > above.size() && path[above.size()] == '/' && path.starts_with(above))
+      return fail(Error(ErrorCode::kMalformed, "a path of the tree is a file and a folder")
+                      .at_path(above)
+                      .wanted("a file or a folder", "also the file \"" + path + "\""));
+  }
+  return ok();
+}
+
 /// Skeleton and tensors together are exactly the files.
 Status check_coverage(const Tree& tree) {
   std::uint64_t all = 0;
@@ -96,6 +122,7 @@ Status check_coverage(const Tree& tree) {
   for (std::size_t i = 1; i < tree.files.size(); ++i)
     if (tree.files[i - 1].path >= tree.files[i].path)
       return fail(ErrorCode::kMalformed, "the tree's files are not in order");
+  KILTER_TRY(check_folders(tree));
   if (tree.single_file && tree.files.size() != 1)
     return fail(ErrorCode::kMalformed, "the tree is a single file but holds several");
   return ok();

@@ -194,6 +194,15 @@ TEST(Trees, AreRefusedWhenTheyLie) {
   EXPECT_TRUE(refused([](Tree& t) { t.tensors[0].piece_bytes = 0; }));
   EXPECT_TRUE(refused([](Tree& t) { t.tensors.push_back(t.tensors[0]); }));
   EXPECT_TRUE(refused([](Tree& t) { t.files.push_back({"a", 0}); }));
+  // A file that is also a folder; what sorts between the two must not hide it.
+  EXPECT_TRUE(refused([](Tree& t) { t.files.push_back({"a/b", 0}); }));
+  EXPECT_TRUE(refused([](Tree& t) { t.files.insert(t.files.end(), {{"a!", 0}, {"a!/c", 0}}); }));
+  EXPECT_TRUE(refused([](Tree& t) {
+    t.files.insert(t.files.end(), {{"a!", 0}, {"a-b/c", 0}, {"a.txt", 0}, {"a/b/c", 0}});
+  }));
+  EXPECT_FALSE(refused([](Tree& t) {
+    t.files.insert(t.files.end(), {{"a!", 0}, {"a-b/c", 0}, {"a.txt", 0}, {"ab/c", 0}});
+  }));
 }
 
 }  // namespace

@@ -4,9 +4,9 @@
 #include <map>
 #include <unordered_map>
 
-#include "base/thread_pool.h"
 #include "base/try.h"
 #include "store/history/history.h"
+#include "store/keep/decode_all.h"
 #include "store/keep/reach.h"
 
 namespace kilter::store {
@@ -113,34 +113,27 @@ class Checker {
     });
     Progress* progress = request_.context.progress;
     if (progress != nullptr) progress->begin("check", total);
-    const Status checked = decode_all(places);
+    const Status checked = decode_places(places);
     if (progress != nullptr) progress->end();
     return checked;
   }
 
-  Status decode_all(const std::vector<ChunkPlace>& places) {
-    const std::size_t window =
-        std::max<std::size_t>(1, request_.max_memory_bytes / (kChunkBytesMax * 4));
-    ThreadPool pool(request_.thread_count);
-    for (std::size_t begin = 0; begin < places.size(); begin += window) {
-      KILTER_TRY(request_.context.check());
-      const std::size_t end = std::min(places.size(), begin + window);
-      std::vector<Status> results(end - begin);
-      for (std::size_t i = begin; i < end; ++i)
-        pool.submit([&, i] {
-          auto plain = store_.decode_place(places[i]);
-          if (!plain) results[i - begin] = fail(std::move(plain).error());
-        });
-      pool.wait_idle();
-      for (std::size_t i = begin; i < end; ++i) {
-        outcome_.read_bytes += places[i].record.stored_bytes;
-        if (results[i - begin]) continue;
-        bad_places_[places[i].record.digest].push_back(outcome_.faults.size());
-        outcome_.bad_places.push_back(places[i]);
-        add_fault(std::move(results[i - begin]).error(), places[i].record.digest);
-      }
+  Status decode_places(const std::vector<ChunkPlace>& places) {
+    DecodeAllRequest request;
+    request.thread_count = request_.thread_count;
+    request.max_memory_bytes = request_.max_memory_bytes;
+    request.context = request_.context;
+    request.advance = [this](std::uint64_t bytes) {
+      outcome_.read_bytes += bytes;
       if (request_.context.progress != nullptr)
         request_.context.progress->update(outcome_.read_bytes);
+    };
+    KILTER_ASSIGN(auto bad_places, decode_all(store_, places, request));
+    for (BadPlace& bad : bad_places) {
+      const ChunkPlace& place = places[bad.place];
+      bad_places_[place.record.digest].push_back(outcome_.faults.size());
+      outcome_.bad_places.push_back(place);
+      add_fault(std::move(bad.error), place.record.digest);
     }
     return ok();
   }

@@ -129,6 +129,16 @@ TEST_F(KeepingAStore, WhatIsKeptLeansOnNothingThatWasGivenUp) {
   EXPECT_EQ(again->encoded_count, 0U);
 }
 
+TEST_F(KeepingAStore, RetentionNamesEachReasonOnce) {
+  ASSERT_TRUE(worked(move_ref(store_->place(), RefKind::kBranch, "other", commits_[4], {})));
+  const auto history = History::load(*store_);
+  STORE_OK(history);
+  const auto decision = decide_retention(*history, {.last = 2, .every = {}, .best = {}});
+  STORE_OK(decision);
+  EXPECT_THAT(decision->reasons,
+              testing::ElementsAre("tip of main, last", "tip of other, last", "last"));
+}
+
 TEST_F(KeepingAStore, ARetiredTipIsRefused) {
   EXPECT_EQ(retire_commits(*store_, {commits_.back()}).error().code, ErrorCode::kInvalidArgument);
   const auto history = History::load(*store_);
@@ -259,6 +269,97 @@ TEST_F(KeepingAStore, NamesWhatIsLostWithoutACopy) {
   ASSERT_FALSE(outcome.after.faults[0].affected.empty());
   EXPECT_EQ(outcome.after.faults[0].affected[0].file, "model.safetensors");
   EXPECT_FALSE(outcome.after.faults[0].affected[0].tensor.empty());
+}
+
+/// A chunk others lean on, stored a second time, raw, in a pack of its own.
+Status store_base_again(Store& store) {
+  const auto index = store.index();
+  Digest base{};
+  for (const auto& file : index->files())
+    for (std::size_t i = 0; i < file->chunk_count(); ++i)
+      if (const auto place = file->chunk(i); place && place->record.depth == 1)
+        base = place->record.base;
+  const auto plain = store.read_chunk(base);
+  const auto places = index->find_all(base);
+  if (!plain || !places || places->empty()) return fail(ErrorCode::kInternal, "nothing leans");
+  ChunkRecord record = places->front().record;
+  record.form = Form::kRaw;
+  record.bytes = static_cast<std::uint32_t>((*plain)->size());
+  ChunkWriter writer(store, {});
+  auto added = writer.add_made([&]() -> Result<MadeChunk> { return MadeChunk{record, **plain}; },
+                               (*plain)->size());
+  auto content = writer.finish();
+  if (!added || !content) return fail(ErrorCode::kInternal, "not written");
+  return put_index(store.place(), *content).map([](const Digest&) {});
+}
+
+std::string flip_payload(io::MemoryFileSystem& files, const ChunkPlace& place) {
+  const std::string name = "s/" + pack_name(place.pack);
+  const std::string sound = *io::read_text(files, name, 1 << 24);
+  std::string bad = sound;
+  bad[place.record.offset_bytes + place.record.stored_bytes / 2] ^= 1;
+  files.put(name, bad);
+  return sound;
+}
+
+TEST_F(KeepingAStore, ReadsABaseFromAnotherPackWhereOneIsDamaged) {
+  STORE_OK(compact(*store_, {.max_memory_bytes = 64ULL << 20}));
+  STORE_OK(store_base_again(*store_));
+  const auto index = reopen(*files_)->index();
+  std::vector<ChunkPlace> places;
+  for (const auto& file : index->files())
+    for (std::size_t i = 0; i < file->chunk_count(); ++i)
+      if (auto all = *index->find_all(file->chunk(i)->record.digest); all.size() == 2)
+        places = std::move(all);
+  ASSERT_EQ(places.size(), 2U);
+  for (const ChunkPlace& damaged : places) {
+    const std::string sound = flip_payload(*files_, damaged);
+    expect_all_there(reopen(*files_));
+    // What is damaged is told, and nothing is lost by it.
+    const auto checked = check_store(*reopen(*files_), {.data = true});
+    STORE_OK(checked);
+    ASSERT_EQ(checked->faults.size(), 1U);
+    EXPECT_EQ(checked->faults[0].error.path, pack_name(damaged.pack));
+    EXPECT_EQ(checked->faults[0].error.offset_bytes, damaged.record.offset_bytes);
+    EXPECT_TRUE(checked->faults[0].affected.empty());
+    files_->put("s/" + pack_name(damaged.pack), sound);
+  }
+  for (const ChunkPlace& damaged : places) flip_payload(*files_, damaged);
+  const auto back = files_of(reopen(*files_), commits_.back());
+  ASSERT_FALSE(back);
+  EXPECT_EQ(back.error().code, ErrorCode::kCorrupt);
+  const auto checked = check_store(*reopen(*files_), {.data = true});
+  STORE_OK(checked);
+  EXPECT_GT(checked->faults.size(), 2U);  // and all that leans on it
+  EXPECT_FALSE(checked->faults[0].affected.empty());
+}
+
+TEST_F(KeepingAStore, ChecksTheSameInAnyMemoryAndWithAnyThreads) {
+  STORE_OK(compact(*store_, {.max_memory_bytes = 64ULL << 20}));
+  const std::string name = all_names(*files_, "s/packs")[0];
+  std::string pack = *io::read_text(*files_, name, 1 << 24);
+  pack[pack.size() / 3] ^= 1;
+  files_->put(name, pack);
+  std::vector<std::string> first;
+  for (const std::uint64_t memory : {1ULL << 20, 64ULL << 20, 512ULL << 20})
+    for (const unsigned threads : {1U, 3U}) {
+      const auto checked = check_store(
+          *reopen(*files_), {.data = true, .thread_count = threads, .max_memory_bytes = memory});
+      STORE_OK(checked);
+      std::vector<std::string> said;
+      for (const StoreFault& fault : checked->faults)
+        said.push_back(fault.error.text() + " " + to_hex(fault.chunk) + " " +
+                       std::to_string(fault.affected.size()));
+      ASSERT_FALSE(said.empty());
+      if (first.empty()) first = said;
+      EXPECT_EQ(said, first) << memory << " bytes, " << threads << " threads";
+      EXPECT_EQ(checked->read_bytes, store_stats(*reopen(*files_), {})->stored_bytes);
+    }
+  CancelToken cancel;
+  cancel.cancel();
+  CheckRequest request{.data = true};
+  request.context.cancel = &cancel;
+  EXPECT_EQ(check_store(*store_, request).error().code, ErrorCode::kCancelled);
 }
 
 // One bit at every byte of a small store: the check sees it, and nobody reads wrong bytes.

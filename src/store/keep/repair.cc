@@ -41,9 +41,10 @@ Status index_pack(Store& store, const Digest& pack, std::uint64_t bytes, IndexCo
     if (record.kind != ChunkKind::kCommit || record.has_base()) continue;
     const auto text = store.decode_place({record, pack});
     if (!text) continue;
-    const auto commit = parse_commit(as_text(*text));
+    const auto commit = parse_commit(as_text(**text));
     if (commit)
-      content.commits.push_back({record.digest, commit->time_unix_ns, std::string(as_text(*text))});
+      content.commits.push_back(
+          {record.digest, commit->time_unix_ns, std::string(as_text(**text))});
   }
   return ok();
 }

@@ -1,9 +1,12 @@
 #include "store/keep/retain.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "base/try.h"
 
@@ -51,15 +54,17 @@ class Decider {
   }
 
   void keep_last(std::uint64_t count) {
+    std::set<std::size_t> last;  // of several branches a commit may be among the last
     for (const Ref& ref : history_.refs()) {
       if (ref.kind != RefKind::kBranch) continue;
       std::uint64_t left = count;
       for (const std::size_t commit : history_.ancestry(history_.find(ref.commit)))
         if (!history_.commits()[commit].retired && left > 0) {
-          keep(commit, "last");
+          last.insert(commit);
           --left;
         }
     }
+    for (const std::size_t commit : last) keep(commit, "last");
   }
 
   void keep_every(std::uint64_t every) {
@@ -117,6 +122,15 @@ Result<RetainDecision> decide_retention(const History& history, const RetainRule
   if (rules.every && *rules.every == 0)
     return fail(ErrorCode::kInvalidArgument, "--every needs a number of steps above 0");
   return Decider(history, rules).run();
+}
+
+Status check_removable(const History& history, std::size_t commit) {
+  const auto names = history.names_at(commit);
+  if (names.empty()) return ok();
+  return fail(
+      Error(ErrorCode::kInvalidArgument,
+            fmt::format("{} points to this commit", fmt::join(names, ", ")))
+          .advise("move or remove the branch or tag first (`kilter branch`, `kilter tag`)"));
 }
 
 Status retire_commits(Store& store, const std::vector<Digest>& commits) {

@@ -28,12 +28,16 @@ Result<RetainRules::Best> parse_best(const std::string& text);
 struct RetainDecision {
   std::vector<std::size_t> kept;     ///< newest first
   std::vector<std::size_t> retired;  ///< newest first; were not retired before
-  std::vector<std::string> reasons;  ///< of `kept`: "last", "every", "best loss", "tagged", "tip"
+  std::vector<std::string> reasons;  ///< of `kept`: "tip of main, tag v1, last, every, best loss"
 };
 /// Errors: kInvalidArgument without any rule.
 Result<RetainDecision> decide_retention(const History& history, const RetainRules& rules);
 
 /// Gives up the data of these commits, durable. Tags made meanwhile are respected.
 Status retire_commits(Store& store, const std::vector<Digest>& commits);
+
+/// Whether the data of this one commit may be given up. Errors: kInvalidArgument with the branches
+/// and tags that point to it.
+Status check_removable(const History& history, std::size_t commit);
 
 }  // namespace kilter::store

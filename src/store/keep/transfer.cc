@@ -206,6 +206,16 @@ class Transfer {
 
 }  // namespace
 
+Result<std::vector<Ref>> chosen_refs(const History& history,
+                                     const std::optional<std::string>& name) {
+  if (!name) return history.refs();
+  for (const Ref& ref : history.refs())
+    if (ref.name == *name) return std::vector<Ref>{ref};
+  return fail(Error(ErrorCode::kNotFound, "there is no branch or tag of this name")
+                  .at_path(*name)
+                  .advise("`kilter branch` and `kilter tag` make one"));
+}
+
 Result<TransferOutcome> transfer(Store& from, Store& to, const TransferRequest& request) {
   return Transfer(from, to, request).run();
 }

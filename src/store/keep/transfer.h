@@ -1,6 +1,7 @@
 // Commits from one store to another: only what is missing, as it is stored.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,10 @@ struct TransferOutcome {
   std::uint64_t present_count = 0;  ///< chunks the target had
   std::vector<Ref> moved;           ///< references made or moved
 };
+
+/// What an address means to be copied: one branch or tag, or all. Errors: kNotFound.
+Result<std::vector<Ref>> chosen_refs(const History& history,
+                                     const std::optional<std::string>& name);
 
 /// Copies packs first, then the index, then references, each durable: interrupted, it goes on where
 /// it was. A branch moves only forward unless `force`. Payloads are checked on the way.
