@@ -32,6 +32,12 @@ struct SaveRequest {
   std::vector<Lineage> lineage = {};
   std::vector<std::string> skip = {};             ///< globs of relative paths that are left out
   std::optional<std::int64_t> time_unix_ns = {};  ///< default: now
+  /// Leave data uncompressed where compressing would keep the disk waiting: the shortest save, and
+  /// more for compact() to do.
+  bool fast = false;
+  /// Do not read files again that have not changed (device, inode, size, times) since this user
+  /// saved them into this store, which is remembered in the user's cache folder.
+  bool skip_unchanged = false;
   unsigned thread_count = 0;                      ///< 0: as many as this process may use
   std::uint64_t max_memory_bytes = 512ULL << 20;  ///< at least 64 MiB
   RunContext context = {};
@@ -45,6 +51,7 @@ struct SaveOutcome {
   std::uint64_t tensor_count = 0;
   std::uint64_t new_bytes = 0;     ///< plain bytes that the store did not have
   std::uint64_t stored_bytes = 0;  ///< what they occupy
+  std::uint64_t unread_bytes = 0;  ///< of files that had not changed; part of file_bytes
   double seconds = 0;
   /// Files that look like a checkpoint but cannot be read as one (cut off, say). They are saved
   /// byte for byte all the same.

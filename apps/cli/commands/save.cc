@@ -9,7 +9,6 @@
 #include "base/try.h"
 #include "cli/command.h"
 #include "cli/store_support.h"
-#include "store/place/cache_folder.h"
 #include "store/series.h"
 
 namespace kilter::cli {
@@ -153,8 +152,7 @@ class Saver {
 
   Status load_seen() {
     if (arguments_.has("rehash")) return ok();
-    KILTER_ASSIGN(const auto text, store_->place().read_small(std::string(store::kStoreFile)));
-    seen_ = store::SeenFiles::load(store::cache_folder_of_environment(), text.value_or(""));
+    KILTER_ASSIGN(seen_, store::SeenFiles::of_user(*store_));
     return ok();
   }
 

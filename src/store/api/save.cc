@@ -32,6 +32,7 @@ Result<store::SaveRequest> internal_request(store::Store& store, io::FileSystem&
   KILTER_ASSIGN(out.metadata, store::api::to_json(request.metadata));
   KILTER_ASSIGN(out.lineage, store::api::to_json(request.lineage));
   out.time_unix_ns = request.time_unix_ns;
+  out.fast = request.fast;
   out.thread_count = request.thread_count;
   out.max_memory_bytes = request.max_memory_bytes;
   out.context = request.context;
@@ -54,8 +55,14 @@ Result<store::SaveOutcome> save_with_progress(store::Store& store,
 
 Result<SaveOutcome> Store::save(const SaveRequest& request) {
   const auto files = store::make_address_file_system(io::real_file_system());
-  KILTER_ASSIGN(const auto inner, internal_request(*impl_->store, *files, request));
+  KILTER_ASSIGN(auto inner, internal_request(*impl_->store, *files, request));
+  store::SeenFiles seen;
+  if (request.skip_unchanged) {
+    KILTER_ASSIGN(seen, store::SeenFiles::of_user(*impl_->store));
+    inner.seen = &seen;
+  }
   KILTER_ASSIGN(auto saved, save_with_progress(*impl_->store, inner));
+  seen.save();  // a hint for the next save: nothing is lost without it
   SaveOutcome out;
   out.commit = to_hex(saved.commit);
   out.metadata = store::api::to_metadata(saved.content.metadata);
@@ -64,6 +71,7 @@ Result<SaveOutcome> Store::save(const SaveRequest& request) {
   out.tensor_count = saved.tensor_count;
   out.new_bytes = saved.totals.new_plain_bytes;
   out.stored_bytes = saved.totals.stored_bytes;
+  out.unread_bytes = saved.totals.unread_bytes;
   out.seconds = saved.seconds;
   out.warnings = std::move(saved.warnings);
   return out;

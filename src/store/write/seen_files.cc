@@ -5,6 +5,7 @@
 
 #include "base/byte_reader.h"
 #include "base/text.h"
+#include "base/try.h"
 #include "store/place/cache_folder.h"
 #include "store/place/place.h"
 
@@ -64,6 +65,11 @@ SeenFiles SeenFiles::load(const std::string& folder, std::string_view store_text
     out.entries_.insert_or_assign(key, entry);
   }
   return out;
+}
+
+Result<SeenFiles> SeenFiles::of_user(const Store& store) {
+  KILTER_ASSIGN(const auto text, store.place().read_small(std::string(kStoreFile)));
+  return load(cache_folder_of_environment(), text.value_or(""));
 }
 
 std::optional<SeenFile> SeenFiles::find(const io::FileStat& stat) const {

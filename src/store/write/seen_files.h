@@ -9,6 +9,7 @@
 
 #include "io/file_system.h"
 #include "store/digest.h"
+#include "store/store.h"
 
 namespace kilter::store {
 
@@ -33,6 +34,8 @@ class SeenFiles {
   /// What is known of the store with this kilter-store.json; nothing where the file in `folder` is
   /// missing or not sound.
   static SeenFiles load(const std::string& folder, std::string_view store_text);
+  /// The same in this user's cache folder. Errors: those of reading the store.
+  static Result<SeenFiles> of_user(const Store& store);
   /// Writes it back, if there is anything new. Best effort: false where it failed.
   bool save();
 
