@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy
@@ -33,19 +34,19 @@ def check(condition, what):
         sys.exit(f"store_bench: wrong answer: {what}")
 
 
-def write_model(path, gib, changed=None):
-    """Forty bf16 tensors of weight-like values; `changed` names one to be drawn anew."""
+def write_model(path, gib, changed=None, only=range(40), seed=1000):
+    """Forty bf16 tensors of weight-like values, or some of them; `changed` names one to be drawn anew."""
     header, offset = {}, 0
     count = int(gib * (1 << 30) / 2 / 40)
-    for i in range(40):
+    for i in only:
         header[f"layer.{i}.weight"] = {"dtype": "BF16", "shape": [count], "data_offsets": [offset, offset + 2 * count]}
         offset += 2 * count
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as out:
         out.write(len(text).to_bytes(8, "little") + text)
-        for i in range(40):
-            random = numpy.random.default_rng(1000 if i == changed else i)
+        for i in only:
+            random = numpy.random.default_rng(seed if i == changed else i)
             values = (random.standard_normal(count, dtype=numpy.float32) * 0.02).view(numpy.uint32)
             out.write((values >> 16).astype(numpy.uint16).tobytes())
 
@@ -65,26 +66,61 @@ def save_speed(model, gib, runs):
         fresh(store)
         return measured([KILTER, "save", "--quiet", model, store])
 
+    def fast():
+        fresh(store)
+        return measured([KILTER, "save", "--quiet", "--fast", model, store])
+
     def theirs():
         fresh(other)
         return float(measured([PYTHON, "-c", TORCH_SAVE, model, other])["output"])
 
     warm_cache(model)
-    mine, others = paired(ours, theirs, runs)
-    seconds = [row["seconds"] for row in mine]
-    report(f"save {gib:g} GiB of new bf16 into a store, durable", f"{ratio(others, seconds):.1f}x torch.save", ">=4x",
-           f"{gib * 1.0737 / median(seconds):.2f} against {gib * 1.0737 / median(others):.2f} GB/s, "
-           f"peak {mib(median([r['rss_bytes'] for r in mine]))} (bar 512 MiB)")
+    seconds = []
+    for how, program in (("--fast", fast), ("compressed", ours)):
+        mine, others = paired(program, theirs, runs)
+        seconds = [row["seconds"] for row in mine]
+        stored = sum(p.stat().st_size for p in store.rglob("*.pack"))
+        report(f"save {gib:g} GiB of new bf16 into a store, durable, {how}",
+               f"{ratio(others, seconds):.1f}x torch.save", ">=4x",
+               f"{gib * 1.0737 / median(seconds):.2f} against {gib * 1.0737 / median(others):.2f} GB/s, "
+               f"{mib(stored)} stored, peak {mib(median([r['rss_bytes'] for r in mine]))} (bar 512 MiB)")
     return store, median(seconds)
+
+
+def one_new_tensor(gib, source, store):
+    again = measured([KILTER, "save", "--json", source, store])
+    check(json.loads(again["output"])["saved"][0]["new_bytes"] < gib * (1 << 30) / 30, "one tensor of forty is new")
+    return again["seconds"]
 
 
 def save_again(store, model, gib, first):
     write_model(model, gib, changed=7)
     warm_cache(model)
-    again = measured([KILTER, "save", "--json", model, store])
-    check(json.loads(again["output"])["saved"][0]["new_bytes"] < gib * (1 << 30) / 30, "one tensor of forty is new")
-    report("save it again with one tensor of forty changed", f"{first / again['seconds']:.1f}x", ">=20x",
-           f"{again['seconds']:.2f} s against {first:.2f} s")
+    again = one_new_tensor(gib, model, store)
+    report("save it again, one tensor of forty changed: one file", f"{first / again:.1f}x", ">=20x",
+           f"{again:.2f} s against {first:.2f} s: the file is new, and is read and hashed")
+
+
+def save_shards_again(gib, runs):
+    """The same in forty files, of which one is new: what has not changed is not read again."""
+    store, folder = WORK / "shards.kilter", fresh(WORK / "shards")
+    folder.mkdir()
+    for i in range(40):
+        write_model(folder / f"model-{i + 1:05}-of-00040.safetensors", gib, only=[i])
+    time.sleep(2.5)  # files written a moment before a save are read again by the next one
+    first, again = [], []
+    for run in range(runs):
+        fresh(store)
+        first.append(measured([KILTER, "save", "--quiet", folder, store])["seconds"])
+        path = folder / "model-00008-of-00040.safetensors"
+        write_model(path, gib, only=[7], changed=7, seed=1000 + run)
+        warm_cache(path)
+        again.append(one_new_tensor(gib, folder, store))
+        time.sleep(2.5)
+    report("save it again, one tensor of forty changed: forty files", f"{ratio(first, again):.1f}x", ">=20x",
+           f"{median(again):.3f} s against {median(first):.2f} s")
+    for path in (store, folder):
+        fresh(path)
 
 
 def restore_speed(store, model, gib, runs):
@@ -164,6 +200,7 @@ def run(gib, runs):
     store, first = save_speed(model, gib, runs)
     restore_speed(store, model, gib, runs)
     save_again(store, model, gib, first)
+    save_shards_again(gib, runs)
     many_commits(max(runs, 7))
     series_ratio()
     for path in (store, model, WORK / "torch.pt"):

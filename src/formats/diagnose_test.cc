@@ -108,11 +108,16 @@ TEST_F(Diagnose, KnowsTheRealForeignFiles) {
 }
 
 TEST(OpenCheckpoint, RefusesAddressesOfOtherPlacesClearly) {
-  for (const char* address : {"hf://org/name", "s3://bucket/x", "runs.kilter@v1.0"}) {
+  for (const char* address : {"hf://org/name", "s3://bucket/x"}) {
     const auto opened = open_checkpoint(address);
     ASSERT_FALSE(opened);
     EXPECT_EQ(opened.error().code, ErrorCode::kUnsupported) << address;
   }
+  // Stores are opened by the floor that knows them.
+  const auto store = open_checkpoint("runs.kilter@v1.0");
+  ASSERT_FALSE(store);
+  EXPECT_EQ(store.error().code, ErrorCode::kNotFound);
+  EXPECT_FALSE(store.error().hint.empty());
   const auto absent = open_checkpoint("no/such/file.safetensors");
   ASSERT_FALSE(absent);
   EXPECT_EQ(absent.error().code, ErrorCode::kNotFound);

@@ -11,6 +11,9 @@
 namespace kilter::store {
 namespace {
 
+// Elements merged at a time: planes of eight bytes still fit into the nearest cache.
+constexpr std::size_t kBlockElements = 2048;
+
 using PlanePointers = std::array<std::uint8_t*, kPlanesMax>;
 
 /// Floats of more than a byte are rotated to the left: their sign and the exponent bits that rarely
@@ -98,11 +101,20 @@ void encode_elements(const BytePlanes& layout, Bytes elements, RawBytes& payload
 Status decode_elements(const BytePlanes& layout, PayloadReader& in, std::size_t count,
                        std::byte* elements) {
   Scratch<std::uint8_t> memory(count * layout.element_bytes);
-  std::array<const std::uint8_t*, kPlanesMax> planes{};
+  std::array<PlaneDecoder, kPlanesMax> planes;
   for (std::size_t k = 0; k < layout.element_bytes; ++k) {
-    KILTER_ASSIGN(planes[k], decode_plane(in, count, memory.span().subspan(k * count, count)));
+    KILTER_ASSIGN(planes[k],
+                  PlaneDecoder::open(in, count, memory.span().subspan(k * count, count)));
   }
-  merge_planes(layout, planes.data(), count, elements);
+  std::array<std::array<std::uint8_t, kBlockElements>, kPlanesMax> rooms;
+  std::array<const std::uint8_t*, kPlanesMax> block{};
+  for (std::size_t at = 0; at < count; at += kBlockElements) {
+    const std::size_t size = std::min(kBlockElements, count - at);
+    for (std::size_t k = 0; k < layout.element_bytes; ++k) {
+      KILTER_ASSIGN(block[k], planes[k].next(size, rooms[k]));
+    }
+    merge_planes(layout, block.data(), size, elements + at * layout.element_bytes);
+  }
   return ok();
 }
 

@@ -112,25 +112,6 @@ bool encode_sevens(std::span<const std::uint8_t> plane, RawBytes& out) {
   return true;
 }
 
-Status decode_sevens(PayloadReader& in, std::span<std::uint8_t> plane) {
-  KILTER_ASSIGN(const std::uint8_t low, in.u8());
-  KILTER_ASSIGN(const std::uint32_t exceptions, in.u32());
-  if (low > 1 || exceptions > plane.size()) return corrupt("a plane of sevens is out of range");
-  PayloadReader list = in;  // the bytes come first, then what differs
-  for (std::uint32_t i = 0; i < exceptions; ++i) KILTER_TRY(in.varint());
-  KILTER_ASSIGN(const Bytes packed, in.take((7 * plane.size() + 7) / 8));
-  unpack_sevens(reinterpret_cast<const std::uint8_t*>(packed.data()), plane.size(), low,
-                plane.data());
-  std::uint64_t next = 0;
-  for (std::uint32_t i = 0; i < exceptions; ++i, ++next) {
-    KILTER_ASSIGN(const std::uint32_t gap, list.varint());
-    next += gap;
-    if (next >= plane.size()) return corrupt("an exception lies behind the end of its plane");
-    plane[next] ^= 1U;
-  }
-  return ok();
-}
-
 }  // namespace
 
 void encode_plane(std::span<const std::uint8_t> plane, RawBytes& out) {
@@ -148,27 +129,73 @@ void encode_plane(std::span<const std::uint8_t> plane, RawBytes& out) {
   PayloadWriter(out).bytes(std::as_bytes(plane));
 }
 
-Result<const std::uint8_t*> decode_plane(PayloadReader& in, std::size_t count,
-                                         std::span<std::uint8_t> scratch) {
+Result<PlaneDecoder> PlaneDecoder::open(PayloadReader& in, std::size_t count,
+                                        std::span<std::uint8_t> scratch) {
+  PlaneDecoder out;
+  out.count_ = count;
   KILTER_ASSIGN(const std::uint8_t mode, in.u8());
   switch (static_cast<PlaneMode>(mode)) {
     case PlaneMode::kRaw: {
       KILTER_ASSIGN(const Bytes run, in.take(count));
-      return reinterpret_cast<const std::uint8_t*>(run.data());
+      out.whole_ = reinterpret_cast<const std::uint8_t*>(run.data());
+      return out;
     }
     case PlaneMode::kConstant: {
       KILTER_ASSIGN(const std::uint8_t value, in.u8());
       std::fill_n(scratch.begin(), count, value);
-      return scratch.data();
+      break;
     }
     case PlaneMode::kCoded:
       KILTER_TRY(decode_symbols(in, {}, 1, scratch.first(count)));
-      return scratch.data();
+      break;
     case PlaneMode::kSevens:
-      KILTER_TRY(decode_sevens(in, scratch.first(count)));
-      return scratch.data();
+      KILTER_TRY(out.open_sevens(in));
+      return out;
+    default:
+      return corrupt("a plane's mode is " + std::to_string(mode));
   }
-  return corrupt("a plane's mode is " + std::to_string(mode));
+  out.whole_ = scratch.data();
+  return out;
+}
+
+/// The exceptions are walked over once to find what lies behind them.
+Status PlaneDecoder::open_sevens(PayloadReader& in) {
+  KILTER_ASSIGN(low_, in.u8());
+  KILTER_ASSIGN(exceptions_left_, in.u32());
+  if (low_ > 1 || exceptions_left_ > count_) return corrupt("a plane of sevens is out of range");
+  exceptions_ = in;
+  for (std::uint32_t i = 0; i < exceptions_left_; ++i) KILTER_TRY(in.varint());
+  KILTER_ASSIGN(const Bytes packed, in.take((7 * count_ + 7) / 8));
+  packed_ = reinterpret_cast<const std::uint8_t*>(packed.data());
+  return next_exception();
+}
+
+Status PlaneDecoder::next_exception() {
+  const std::uint64_t behind = exception_ + 1;  // 0 before the first
+  exception_ = ~std::uint64_t{0};
+  if (exceptions_left_ == 0) return ok();
+  KILTER_ASSIGN(const std::uint32_t gap, exceptions_.varint());
+  --exceptions_left_;
+  exception_ = behind + gap;
+  return exception_ < count_ ? ok() : corrupt("an exception lies behind the end of its plane");
+}
+
+Result<const std::uint8_t*> PlaneDecoder::next(std::size_t count, std::span<std::uint8_t> room) {
+  const std::size_t begin = at_;
+  at_ += count;
+  if (packed_ == nullptr) return whole_ + begin;
+  unpack_sevens(packed_ + begin / 8 * 7, count, low_, room.data(), count_ - at_ >= 16);
+  while (exception_ < at_) {
+    room[exception_ - begin] ^= 1U;
+    KILTER_TRY(next_exception());
+  }
+  return room.data();
+}
+
+Result<const std::uint8_t*> decode_plane(PayloadReader& in, std::size_t count,
+                                         std::span<std::uint8_t> scratch) {
+  KILTER_ASSIGN(PlaneDecoder plane, PlaneDecoder::open(in, count, scratch));
+  return plane.next(count, scratch);
 }
 
 std::uint64_t estimate_plane_bytes(std::span<const std::uint8_t> sample, std::size_t count) {

@@ -40,6 +40,16 @@ std::string read_seen(const std::string& path) {
   return text.substr(kSeenMagic.size(), end - kSeenMagic.size());
 }
 
+void forget_oldest_stores(const std::string& folder) {
+  io::FileSystem& files = io::real_file_system();
+  auto entries = files.list(folder);
+  if (!entries || entries->size() <= SeenFiles::kStoresMax) return;
+  std::ranges::sort(*entries, std::ranges::greater(),
+                    [](const io::FolderEntry& entry) { return entry.stat.modified_unix_ns; });
+  for (std::size_t i = SeenFiles::kStoresMax; i < entries->size(); ++i)
+    static_cast<void>(files.remove(io::join_path(folder, (*entries)[i].name)));
+}
+
 }  // namespace
 
 SeenFiles::Key SeenFiles::key_of(const io::FileStat& stat) {
@@ -113,7 +123,8 @@ bool SeenFiles::save() {
   if (!changed_ || path_.empty()) return true;
   drop_oldest();
   io::FileSystem& files = io::real_file_system();
-  make_private_folders(path_.substr(0, path_.rfind('/')));
+  const std::string folder = io::parent_path(path_);
+  make_private_folders(folder);
   const std::string beside = path_ + "." + random_hex(16) + ".tmp";
   auto file = files.create(beside);
   if (!file) return false;
@@ -122,6 +133,7 @@ bool SeenFiles::save() {
   file->reset();
   if (written && files.rename(beside, path_, io::Replace::kAllow)) {
     changed_ = false;
+    forget_oldest_stores(folder);
     return true;
   }
   static_cast<void>(files.remove(beside));

@@ -29,6 +29,8 @@ class SeenFiles {
   static constexpr std::int64_t kTooFreshNs = 2'000'000'000;
   /// Entries kept; beyond, those of trees that were saved longest ago go.
   static constexpr std::size_t kEntriesMax = 8192;
+  /// Stores remembered; beyond, those saved into longest ago are forgotten.
+  static constexpr std::size_t kStoresMax = 200;
 
   SeenFiles() = default;
   /// What is known of the store with this kilter-store.json; nothing where the file in `folder` is

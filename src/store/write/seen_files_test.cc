@@ -101,6 +101,16 @@ TEST_F(SeenFilesOnDisk, ForgetsTheOldestBeyondItsBound) {
   EXPECT_TRUE(again.find(stat_of(11)));
 }
 
+TEST_F(SeenFilesOnDisk, ForgetsTheOldestStoresBeyondItsBound) {
+  for (std::size_t i = 0; i < SeenFiles::kStoresMax + 5; ++i) {
+    SeenFiles seen = SeenFiles::load(folder_, std::to_string(i));
+    seen.add(stat_of(7), seen_as(1, 0), 200 * kSecond);
+    ASSERT_TRUE(seen.save());
+  }
+  EXPECT_EQ(all_names(io::real_file_system(), folder_).size(), SeenFiles::kStoresMax);
+  EXPECT_EQ(SeenFiles::load(folder_, std::to_string(SeenFiles::kStoresMax + 4)).size(), 1U);
+}
+
 // The times of change are the kernel's own: such files are made old by saying so to add().
 TEST_F(SeenFilesOnDisk, ASaveDoesNotReadWhatTheStoreHasOfAnUnchangedFile) {
   write("a.safetensors", safetensors_of({{"x", weights(50'000, 1)}}));

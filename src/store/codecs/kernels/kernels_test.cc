@@ -241,6 +241,9 @@ TEST(PlanesKernel, SevensComeBackAtEveryLength) {
     const std::vector<std::uint8_t> exact(packed.begin(), packed.end() - 16);
     unpack_sevens(exact.data(), count, 1, back.data());
     ASSERT_EQ(back, plane) << count;
+    std::fill(back.begin(), back.end(), std::uint8_t{0});
+    unpack_sevens(packed.data(), count, 1, back.data(), true);
+    ASSERT_EQ(back, plane) << count;
   }
 }
 

@@ -157,12 +157,13 @@ std::size_t pack_words(const std::uint8_t* plane, std::size_t count, std::uint8_
 
 /// The same back, as long as eight bytes can be read for seven.
 std::size_t unpack_words(const std::uint8_t* packed, std::size_t count, std::uint8_t low,
-                         std::uint8_t* plane) {
+                         std::uint8_t* plane, bool more_behind) {
   constexpr std::size_t kWords = 64;
   const std::uint64_t lows = low * std::uint64_t{0x0101010101010101};
   std::uint64_t words[kWords];
   std::size_t i = 0;
-  for (; count - i >= 8 * kWords + 8; i += 8 * kWords) {
+  const std::size_t least = 8 * kWords + (more_behind ? 0 : 8);
+  for (; count - i >= least; i += 8 * kWords) {
     for (std::size_t w = 0; w < kWords; ++w, packed += 7) std::memcpy(&words[w], packed, 8);
     for (std::size_t w = 0; w < kWords; ++w) words[w] = open_sevens(words[w], lows);
     std::memcpy(plane + i, words, sizeof words);
@@ -287,8 +288,8 @@ void pack_sevens(const std::uint8_t* plane, std::size_t count, std::uint8_t* out
 }
 
 void unpack_sevens(const std::uint8_t* packed, std::size_t count, std::uint8_t low,
-                   std::uint8_t* plane) {
-  std::size_t i = HWY_DYNAMIC_DISPATCH(unpack_words)(packed, count, low, plane);
+                   std::uint8_t* plane, bool more_behind) {
+  std::size_t i = HWY_DYNAMIC_DISPATCH(unpack_words)(packed, count, low, plane, more_behind);
   packed += i / 8 * 7;
   std::uint32_t held = 0;
   unsigned bits = 0;

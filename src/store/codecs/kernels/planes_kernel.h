@@ -30,8 +30,9 @@ void merge_planes_reference(const BytePlanes& layout, const std::uint8_t* const 
 /// more.
 void pack_sevens(const std::uint8_t* plane, std::size_t count, std::uint8_t* out);
 
-/// The bytes back, with bit 0 as in `low` (0 or 1). Reads no more than those bytes.
+/// The bytes back, with bit 0 as in `low` (0 or 1). Reads no more than those bytes, or with
+/// `more_behind` up to eight more.
 void unpack_sevens(const std::uint8_t* packed, std::size_t count, std::uint8_t low,
-                   std::uint8_t* plane);
+                   std::uint8_t* plane, bool more_behind = false);
 
 }  // namespace kilter::store
