@@ -136,7 +136,8 @@ class Compactor {
     for (const std::size_t number : order) {
       KILTER_TRY(request_.context.check());
       KILTER_TRY(take_commit(number));
-      KILTER_TRY(put_closed(writer_->take_closed()));
+      KILTER_ASSIGN(IndexContent closed, writer_->take_closed());
+      KILTER_TRY(put_closed(std::move(closed)));
     }
     KILTER_ASSIGN(IndexContent rest, writer_->finish());
     KILTER_TRY(put_closed(std::move(rest)));

@@ -123,7 +123,8 @@ class Transfer {
       if (since_put < kPackBytesTarget) continue;
       // What is across stays across: an interruption loses one pack at most.
       KILTER_TRY(writer.wait());
-      KILTER_TRY(put(writer.take_closed(), false));
+      KILTER_ASSIGN(IndexContent closed, writer.take_closed());
+      KILTER_TRY(put(std::move(closed), false));
       since_put = 0;
     }
     return writer.wait();

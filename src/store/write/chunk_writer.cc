@@ -9,6 +9,9 @@
 namespace kilter::store {
 namespace {
 
+// On a thread of its own, or when it is waited for where the system has no more threads.
+constexpr auto kPublishApart = std::launch::async | std::launch::deferred;
+
 /// A pack's name follows from its chunks. One that stores anew what a condemned pack holds must not
 /// get that pack's name, or it would be removed with it: a chunk that only this one has keeps them
 /// apart.
@@ -202,8 +205,11 @@ Status ChunkWriter::write(Ready& ready) {
 
 Status ChunkWriter::close_pack() {
   if (pack_ == nullptr) return ok();
-  KILTER_ASSIGN(PackWriter::Finished finished, pack_->finish());
-  pack_.reset();
+  KILTER_ASSIGN(PackWriter::Finished finished, pack_->seal());
+  KILTER_TRY(wait_published());
+  publishing_ = std::async(
+      std::launch::async,
+      [pack = std::shared_ptr<PackWriter>(std::move(pack_))] { return pack->publish(); });
   const auto number = static_cast<std::uint32_t>(content_.packs.size());
   content_.packs.push_back(finished.pack);
   for (const ChunkRecord& record : finished.records) content_.chunks.push_back({record, number});
@@ -216,11 +222,18 @@ Status ChunkWriter::wait() {
   return error_;
 }
 
+Status ChunkWriter::wait_published() { return publishing_.valid() ? publishing_.get() : ok(); }
+
+Result<IndexContent> ChunkWriter::take_closed() {
+  KILTER_TRY(wait_published());
+  return std::exchange(content_, {});
+}
+
 Result<IndexContent> ChunkWriter::finish() {
   KILTER_TRY(wait());
   pool_->wait_idle();
   KILTER_TRY(close_pack());
-  return std::move(content_);
+  return take_closed();
 }
 
 }  // namespace kilter::store

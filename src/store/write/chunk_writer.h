@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -74,7 +75,7 @@ class ChunkWriter {
   /// All that was added has its digest afterwards.
   Status wait();
   /// What is in packs that are closed, for the index. Only between wait() and the next add().
-  IndexContent take_closed() { return std::exchange(content_, {}); }
+  Result<IndexContent> take_closed();
   /// Ends packs, makes them durable; returns what the index must say. Call it once.
   Result<IndexContent> finish();
   const ChunkWriterTotals& totals() const { return totals_; }
@@ -89,6 +90,7 @@ class ChunkWriter {
   void hand_over(std::uint64_t number, Ready ready);
   Status write(Ready& ready);
   Status close_pack();
+  Status wait_published();
 
   Store& store_;
   ChunkWriterOptions options_;
@@ -108,6 +110,7 @@ class ChunkWriter {
 
   std::unique_ptr<PackWriter> pack_;
   IndexContent content_;
+  std::future<Status> publishing_;    // of the pack before, while the next one is being filled
   std::unique_ptr<ThreadPool> pool_;  // goes first
 };
 

@@ -48,7 +48,7 @@ Status PackWriter::add(ChunkRecord record, Bytes payload) {
   return ok();
 }
 
-Result<PackWriter::Finished> PackWriter::finish() {
+Result<PackWriter::Finished> PackWriter::seal() {
   static constexpr std::array<std::byte, kPayloadAlignBytes> kZeros{};
   io::AppendWriter& writer = *stream_->writer;
   const std::uint64_t end = round_up(writer.bytes(), kPayloadAlignBytes);
@@ -58,11 +58,13 @@ Result<PackWriter::Finished> PackWriter::finish() {
   const std::uint64_t total = writer.bytes();
   KILTER_TRY(writer.finish());
   stream_->writer.reset();
-  KILTER_TRY(stream_->staged->publish(pack_name(tail.name)));
+  name_ = pack_name(tail.name);
   Finished finished;
   finished.pack = {tail.name, total, static_cast<std::uint32_t>(records_.size())};
   finished.records = std::move(records_);
   return finished;
 }
+
+Status PackWriter::publish() { return stream_->staged->publish(name_); }
 
 }  // namespace kilter::store

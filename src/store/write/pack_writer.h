@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "store/index/index_file.h"
@@ -22,18 +23,21 @@ class PackWriter {
   std::size_t chunk_count() const { return records_.size(); }
   bool full() const;
 
-  /// Writes the directory, makes everything durable and names the pack.
   struct Finished {
     IndexedPack pack;
     std::vector<ChunkRecord> records;
   };
-  Result<Finished> finish();
+  /// Writes the directory and names the pack. Nothing can be added any more.
+  Result<Finished> seal();
+  /// Makes the sealed pack durable and lets it appear. May run on another thread.
+  Status publish();
 
  private:
   struct Stream;
   explicit PackWriter(std::unique_ptr<Stream> stream);
   std::unique_ptr<Stream> stream_;
   std::vector<ChunkRecord> records_;
+  std::string name_;  // once it is sealed
 };
 
 }  // namespace kilter::store
