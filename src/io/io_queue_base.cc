@@ -67,7 +67,7 @@ void Transfer::fail_with(int error_number) {
 
 Transfer::Next Transfer::advance(std::int64_t result) {
   if (result == -EINTR) return Next::kStep;
-  if (result == -EAGAIN) return Next::kBlocking;
+  if (result == -EAGAIN || result == -ECANCELED) return Next::kBlocking;
   if (direct_ && (result == -EINVAL || result == -EOPNOTSUPP || result == -ENOTBLK)) {
     direct_ = false;
     return Next::kStep;
@@ -111,6 +111,11 @@ void FlightCounter::leave_slot() {
 void FlightCounter::finish() {
   const std::lock_guard lock(mutex_);
   if (--unfinished_ == 0) idle_.notify_all();
+}
+
+bool FlightCounter::idle() const {
+  const std::lock_guard lock(mutex_);
+  return in_flight_ == 0;
 }
 
 void FlightCounter::wait_idle() {

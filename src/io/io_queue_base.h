@@ -1,6 +1,7 @@
 // What the two kinds of queue share: a transfer's progress, and counting what is in flight.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -65,9 +66,10 @@ class FlightCounter {
   void leave_slot();
   void finish();
   void wait_idle();
+  bool idle() const;
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable slot_, idle_;
   unsigned depth_;
   std::uint64_t in_flight_ = 0;
@@ -75,7 +77,10 @@ class FlightCounter {
 };
 
 std::unique_ptr<IoQueue> make_thread_queue(unsigned depth);
+/// How long transfers may stand still before the kernel is asked to give them back.
+inline constexpr std::chrono::milliseconds kUringPatience{2000};
 /// kUnsupported with the kernel's reason where it refuses.
-Result<std::unique_ptr<IoQueue>> make_uring_queue(unsigned depth);
+Result<std::unique_ptr<IoQueue>> make_uring_queue(
+    unsigned depth, std::chrono::milliseconds patience = kUringPatience);
 
 }  // namespace kilter::io

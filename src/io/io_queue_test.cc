@@ -1,5 +1,6 @@
 #include "io/io_queue.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <unistd.h>
 
@@ -376,6 +377,43 @@ TEST_F(TransferSteps, ReportTheSystemsErrors) {
   write.finish();
   ASSERT_EQ(code_of(seen_), ErrorCode::kNoSpace);
   EXPECT_THAT(seen_.error().message, HasSubstr("6 bytes (6 B) needed"));
+}
+
+/// What the kernel is asked to read never comes, as when it forgot the request; the file's own call
+/// works.
+class StuckFile : public ReadFile {
+ public:
+  StuckFile() { EXPECT_EQ(::pipe2(pipe_, O_CLOEXEC), 0); }
+  ~StuckFile() override {
+    ::close(pipe_[0]);
+    ::close(pipe_[1]);
+  }
+  const std::string& path() const override { return path_; }
+  std::uint64_t bytes() const override { return 4096; }
+  Status read_at(std::uint64_t, std::span<std::byte> out) const override {
+    std::ranges::fill(out, std::byte{7});
+    return ok();
+  }
+  int fd() const override { return pipe_[0]; }
+
+ private:
+  int pipe_[2] = {-1, -1};
+  std::string path_ = "stuck";
+};
+
+TEST(UringQueue, TakesBackWhatTheKernelForgets) {
+  auto queue = make_uring_queue(8, std::chrono::milliseconds(20));
+  if (!queue) GTEST_SKIP() << "the kernel refuses io_uring: " << queue.error().text();
+  const StuckFile file;
+  std::vector<std::vector<std::byte>> out(5, std::vector<std::byte>(100));
+  std::atomic<int> done = 0;
+  for (auto& part : out)
+    (*queue)->submit(IoRead{.file = &file, .out = part, .done = [&](Status status) {
+                              done += status.has_value() ? 1 : 0;
+                            }});
+  (*queue)->wait_idle();
+  EXPECT_EQ(done, 5);
+  for (const auto& part : out) EXPECT_EQ(part, std::vector<std::byte>(100, std::byte{7}));
 }
 
 }  // namespace

@@ -27,8 +27,8 @@ std::mutex& ring_address_mutex() {
 
 class UringQueue : public IoQueue {
  public:
-  UringQueue(const io_uring& ring, unsigned depth)
-      : ring_(ring), flight_(depth), completer_([this] { complete(); }) {}
+  UringQueue(const io_uring& ring, unsigned depth, std::chrono::milliseconds patience)
+      : ring_(ring), patience_(patience), flight_(depth), completer_([this] { complete(); }) {}
   ~UringQueue() override {
     flight_.wait_idle();
     push(nullptr);
@@ -70,14 +70,42 @@ class UringQueue : public IoQueue {
 
   /// Hands a transfer to the kernel; nullptr ends the completing thread.
   void push(Transfer* transfer) {
+    offer([&](io_uring_sqe* entry) { prepare(entry, transfer); });
+  }
+
+  template <typename Fill>
+  void offer(Fill&& fill) {
     std::unique_lock lock(submit_mutex_);
     io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
     while (entry == nullptr) {  // only when `done` submits more than the depth
       flush(lock);
       entry = ::io_uring_get_sqe(&ring_);
     }
-    prepare(entry, transfer);
+    fill(entry);
     flush(lock);
+  }
+
+  /// Asks for everything back that the kernel has not begun. Kernels have been seen to forget a
+  /// write that they had put off for a worker of theirs (6.18: no worker, no completion, for ever).
+  /// What comes back as cancelled is done by our own threads; what is under way is not disturbed.
+  void reclaim() {
+    offer([](io_uring_sqe* entry) {
+      ::io_uring_prep_cancel64(entry, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+      ::io_uring_sqe_set_data64(entry, kReclaim);
+    });
+  }
+
+  /// The next completion, or null if there was none for as long as our patience lasts.
+  io_uring_cqe* wait_for_one() {
+    io_uring_cqe* event = nullptr;
+    if ((ring_.features & IORING_FEAT_EXT_ARG) == 0) {  // a timeout would submit
+      return ::io_uring_wait_cqe(&ring_, &event) < 0 ? nullptr : event;
+    }
+    __kernel_timespec timeout{.tv_sec = patience_.count() / 1000,
+                              .tv_nsec = patience_.count() % 1000 * 1'000'000};
+    const int result = ::io_uring_wait_cqe_timeout(&ring_, &event, &timeout);
+    if (result == -ETIME && !flight_.idle()) reclaim();
+    return result < 0 ? nullptr : event;
   }
 
   static void prepare(io_uring_sqe* entry, Transfer* transfer) {
@@ -104,11 +132,13 @@ class UringQueue : public IoQueue {
   void complete() {
     on_uring_thread = true;
     while (true) {
-      io_uring_cqe* event = nullptr;
-      if (::io_uring_wait_cqe(&ring_, &event) < 0) continue;  // EINTR
-      auto* transfer = static_cast<Transfer*>(::io_uring_cqe_get_data(event));
+      io_uring_cqe* const event = wait_for_one();
+      if (event == nullptr) continue;  // interrupted, or nothing came
+      const bool reclaimed = ::io_uring_cqe_get_data64(event) == kReclaim;
+      auto* transfer = reclaimed ? nullptr : static_cast<Transfer*>(::io_uring_cqe_get_data(event));
       const int result = event->res;
       ::io_uring_cqe_seen(&ring_, event);
+      if (reclaimed) continue;
       if (transfer == nullptr) return;
       // The kernel orders the submitter's writes before this; the lock says so to the compiler
       // and to ThreadSanitizer, which do not see through the ring.
@@ -130,8 +160,10 @@ class UringQueue : public IoQueue {
   }
 
   static constexpr unsigned kBlockingThreads = 4;
+  static constexpr std::uint64_t kReclaim = 1;  // no transfer's address
 
   io_uring ring_;
+  std::chrono::milliseconds patience_;
   FlightCounter flight_;
   std::mutex submit_mutex_;
   std::once_flag blocking_once_;
@@ -141,13 +173,14 @@ class UringQueue : public IoQueue {
 
 }  // namespace
 
-Result<std::unique_ptr<IoQueue>> make_uring_queue(unsigned depth) {
+Result<std::unique_ptr<IoQueue>> make_uring_queue(unsigned depth,
+                                                  std::chrono::milliseconds patience) {
   io_uring ring{};
   const int result = [&] {
     const std::lock_guard guard(ring_address_mutex());
     return ::io_uring_queue_init(std::bit_ceil(depth + 1), &ring, 0);
   }();
-  if (result == 0) return std::make_unique<UringQueue>(ring, depth);
+  if (result == 0) return std::make_unique<UringQueue>(ring, depth, patience);
   Error error = os_error(-result, "set up io_uring", "");
   error.code = ErrorCode::kUnsupported;
   return fail(std::move(error));

@@ -1,5 +1,7 @@
 // Vector paths against the references, bit for bit.
 #include <gtest/gtest.h>
+#include <hwy/highway.h>
+#include <hwy/targets.h>
 
 #include <algorithm>
 #include <cmath>
@@ -16,6 +18,19 @@
 
 namespace kilter::store {
 namespace {
+
+/// Runs `check` with each instruction set that the program was built for and this machine has.
+template <typename F>
+void on_every_target(F&& check) {
+  for (std::int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) {
+    const std::int64_t target = left & -left;
+    SCOPED_TRACE(hwy::TargetName(target));
+    hwy::GetChosenTarget().Update(target);
+    check();
+    if (testing::Test::HasFatalFailure()) break;
+  }
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+}
 
 std::vector<std::uint8_t> skewed_symbols(std::size_t count, unsigned kinds, unsigned seed) {
   std::mt19937 random(seed);
@@ -41,7 +56,7 @@ struct RansTables {
   }
 };
 
-TEST(RansKernel, AgreesWithTheReferenceForEveryAlphabetAndContexts) {
+void check_agrees_with_the_reference_for_every_alphabet_and_contexts() {
   for (const unsigned kinds : {1U, 2U, 3U, 17U, 256U}) {
     for (const std::size_t context_count : {1U, 3U, 16U}) {
       constexpr std::size_t kRounds = 40;
@@ -75,8 +90,11 @@ TEST(RansKernel, AgreesWithTheReferenceForEveryAlphabetAndContexts) {
     }
   }
 }
+TEST(RansKernel, AgreesWithTheReferenceForEveryAlphabetAndContexts) {
+  on_every_target(check_agrees_with_the_reference_for_every_alphabet_and_contexts);
+}
 
-TEST(RansKernel, DecodesAnyWordsAsTheReferenceDoes) {
+void check_decodes_any_words_as_the_reference_does() {
   const auto symbols = skewed_symbols(4096, 30, 1);
   const RansTables tables(symbols, std::vector<std::uint8_t>(symbols.size()), 1);
   const RansCoding coding{tables.decode.data(), nullptr, kRansLanes};
@@ -100,6 +118,9 @@ TEST(RansKernel, DecodesAnyWordsAsTheReferenceDoes) {
   EXPECT_EQ(states, other);
   EXPECT_EQ(found, expected);
 }
+TEST(RansKernel, DecodesAnyWordsAsTheReferenceDoes) {
+  on_every_target(check_decodes_any_words_as_the_reference_does);
+}
 
 /// Symbols around `middle` as the exponents of weights are; one of `strays_one_in` is anything.
 std::vector<std::uint8_t> neighbours(std::size_t count, unsigned middle, unsigned strays_one_in) {
@@ -114,7 +135,7 @@ std::vector<std::uint8_t> neighbours(std::size_t count, unsigned middle, unsigne
   return out;
 }
 
-TEST(RansKernel, AgreesWithTheReferenceInEveryWindow) {
+void check_agrees_with_the_reference_in_every_window() {
   for (const unsigned middle : {0U, 20U, 121U, 250U}) {
     for (const unsigned first : {0U, 1U, 10U, 105U, 224U, 240U, 255U}) {
       constexpr std::size_t kRounds = 200;
@@ -147,8 +168,11 @@ TEST(RansKernel, AgreesWithTheReferenceInEveryWindow) {
     }
   }
 }
+TEST(RansKernel, AgreesWithTheReferenceInEveryWindow) {
+  on_every_target(check_agrees_with_the_reference_in_every_window);
+}
 
-TEST(RansKernel, DecodesAnyWordsInAWindowAsTheReferenceDoes) {
+void check_decodes_any_words_in_a_window_as_the_reference_does() {
   const auto symbols = neighbours(4096, 121, 300);
   const RansTables tables(symbols, std::vector<std::uint8_t>(symbols.size()), 1);
   RansCoding coding{tables.decode.data(), nullptr, kRansLanes};
@@ -174,8 +198,11 @@ TEST(RansKernel, DecodesAnyWordsInAWindowAsTheReferenceDoes) {
   EXPECT_EQ(states, other);
   EXPECT_EQ(found, expected);
 }
+TEST(RansKernel, DecodesAnyWordsInAWindowAsTheReferenceDoes) {
+  on_every_target(check_decodes_any_words_in_a_window_as_the_reference_does);
+}
 
-TEST(CountKernel, AgreesWithTheReferenceForAnySymbols) {
+void check_agrees_with_the_reference_for_any_symbols() {
   for (const std::size_t count : {0U, 1U, 63U, 64U, 1000U, 8192U, 100000U}) {
     for (const unsigned strays_one_in : {1U, 10U, 1000U}) {
       const auto symbols = neighbours(count, 121, strays_one_in);
@@ -197,15 +224,21 @@ TEST(CountKernel, AgreesWithTheReferenceForAnySymbols) {
     }
   }
 }
+TEST(CountKernel, AgreesWithTheReferenceForAnySymbols) {
+  on_every_target(check_agrees_with_the_reference_for_any_symbols);
+}
 
-TEST(CountKernel, CountsARunOfOneSymbolThatWouldOverflowBytes) {
+void check_counts_a_run_of_one_symbol_that_would_overflow_bytes() {
   const std::vector<std::uint8_t> symbols(300000, 9);
   SymbolCounts found{};
   count_neighbours(symbols, 8, 8, found);
   EXPECT_EQ(found[9], 300000U);
 }
+TEST(CountKernel, CountsARunOfOneSymbolThatWouldOverflowBytes) {
+  on_every_target(check_counts_a_run_of_one_symbol_that_would_overflow_bytes);
+}
 
-TEST(PlanesKernel, AgreesWithTheReferenceAtEveryLength) {
+void check_agrees_with_the_reference_at_every_length() {
   std::mt19937 random(2);
   std::vector<std::byte> elements(8 * 400 + 1);
   for (std::byte& byte : elements) byte = static_cast<std::byte>(random());
@@ -231,8 +264,11 @@ TEST(PlanesKernel, AgreesWithTheReferenceAtEveryLength) {
     }
   }
 }
+TEST(PlanesKernel, AgreesWithTheReferenceAtEveryLength) {
+  on_every_target(check_agrees_with_the_reference_at_every_length);
+}
 
-TEST(PlanesKernel, SevensComeBackAtEveryLength) {
+void check_sevens_come_back_at_every_length() {
   std::mt19937 random(3);
   for (std::size_t count = 0; count < 1200; count += 1 + count / 9) {
     std::vector<std::uint8_t> plane(count), back(count), packed((7 * count + 7) / 8 + 16);
@@ -245,6 +281,9 @@ TEST(PlanesKernel, SevensComeBackAtEveryLength) {
     unpack_sevens(packed.data(), count, 1, back.data(), true);
     ASSERT_EQ(back, plane) << count;
   }
+}
+TEST(PlanesKernel, SevensComeBackAtEveryLength) {
+  on_every_target(check_sevens_come_back_at_every_length);
 }
 
 /// The nearest pattern by search in the exact values: slow and sure.
@@ -263,7 +302,7 @@ std::uint32_t nearest(const FloatFormat& format, std::uint32_t infinity, float v
   return best | (std::signbit(value) ? 1U << (format.bits() - 1) : 0);
 }
 
-TEST(CastKernel, RoundsToTheNearestValueOfEachFormat) {
+void check_rounds_to_the_nearest_value_of_each_format() {
   std::mt19937 random(6);
   for (const auto& [dtype, narrow] :
        {std::pair{DType::kF8E4M3FN, kNarrowF8E4M3}, std::pair{DType::kF8E5M2, kNarrowF8E5M2}}) {
@@ -278,8 +317,11 @@ TEST(CastKernel, RoundsToTheNearestValueOfEachFormat) {
     }
   }
 }
+TEST(CastKernel, RoundsToTheNearestValueOfEachFormat) {
+  on_every_target(check_rounds_to_the_nearest_value_of_each_format);
+}
 
-TEST(CastKernel, KeepsEveryF16AndBf16AndKnowsTheEdges) {
+void check_keeps_every_f16_and_bf16_and_knows_the_edges() {
   for (const auto& [dtype, narrow] :
        {std::pair{DType::kF16, kNarrowF16}, std::pair{DType::kBF16, kNarrowBf16}}) {
     for (std::uint32_t p = 0; p < 65536; ++p) {
@@ -297,8 +339,11 @@ TEST(CastKernel, KeepsEveryF16AndBf16AndKnowsTheEdges) {
   EXPECT_EQ(narrow_float(kNarrowBf16, 0xFF800001), 0xFFC0U);
   EXPECT_EQ(narrow_float(kNarrowF8E4M3, 0x7F800000), 0x7FU);
 }
+TEST(CastKernel, KeepsEveryF16AndBf16AndKnowsTheEdges) {
+  on_every_target(check_keeps_every_f16_and_bf16_and_knows_the_edges);
+}
 
-TEST(CastKernel, VectorsRoundAsSingleElementsDo) {
+void check_vectors_round_as_single_elements_do() {
   std::mt19937 random(8);
   std::vector<std::uint32_t> wide(1001);
   for (std::uint32_t& bits : wide) {
@@ -311,6 +356,9 @@ TEST(CastKernel, VectorsRoundAsSingleElementsDo) {
   for (std::size_t i = 0; i < wide.size(); ++i) {
     ASSERT_EQ(narrow[i], narrow_float(kNarrowBf16, wide[i])) << wide[i];
   }
+}
+TEST(CastKernel, VectorsRoundAsSingleElementsDo) {
+  on_every_target(check_vectors_round_as_single_elements_do);
 }
 
 }  // namespace
