@@ -99,13 +99,14 @@ class AddressFileSystem : public io::FileSystem {
   };
 
   Result<FileSystem*> files_of(const std::string& path) {
-    if (path.find('@') == std::string::npos && !is_remote(path) && !is_store_folder(path))
-      return &real_;
     const std::lock_guard guard(mutex_);
+    // First, because a file below a store that was named without '@' looks like any other.
     for (const Mounted& mounted : mounted_)
       if (path.starts_with(mounted.mount) &&
           (path.size() == mounted.mount.size() || path[mounted.mount.size()] == '/'))
         return mounted.files.get();
+    if (path.find('@') == std::string::npos && !is_remote(path) && !is_store_folder(path))
+      return &real_;
     const auto address = parse_store_address(path);
     if (!address) return &real_;
     return mount(path, *address);
@@ -116,6 +117,7 @@ class AddressFileSystem : public io::FileSystem {
     // What names the commit itself, without a path inside.
     std::string base = path;
     if (!found.path.empty()) base.resize(path.size() - found.path.size() - 1);
+    while (base.ends_with('/')) base.pop_back();
     return add(found, std::move(base));
   }
 

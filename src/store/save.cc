@@ -47,6 +47,8 @@ class Save {
  private:
   Status check() {
     KILTER_TRY(check_ref_name(request_.branch));
+    KILTER_ASSIGN(const auto tip, read_ref(store_.place(), RefKind::kBranch, request_.branch));
+    if (!tip) KILTER_TRY(check_free_name(store_.place(), RefKind::kBranch, request_.branch));
     for (const std::string& tag : request_.tags) {
       KILTER_TRY(check_ref_name(tag));
       KILTER_ASSIGN(const auto taken, read_ref(store_.place(), RefKind::kTag, tag));
@@ -55,6 +57,10 @@ class Save {
             Error(ErrorCode::kAlreadyExists, fmt::format("the tag \"{}\" exists already", tag))
                 .at_path(store_.address())
                 .advise("choose another, or remove it with `kilter tag --delete`"));
+      KILTER_TRY(check_free_name(store_.place(), RefKind::kTag, tag));
+      if (tag == request_.branch)
+        return fail(ErrorCode::kInvalidArgument,
+                    fmt::format("\"{}\" cannot be the tag and the branch", tag));
     }
     return ok();
   }

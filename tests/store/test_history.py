@@ -82,7 +82,7 @@ def test_conditions(kilter, store, condition, steps):
 
 
 @pytest.mark.parametrize("condition", ["", "loss", "loss<", "<2", "loss<2 and", "(loss<2", "loss<2)", "loss<2 step>1",
-                                       "loss<'2", "not", "(" * 200 + "loss<2" + ")" * 200])
+                                       "loss<'2", "not", "loss<<2", "loss=>2", "(" * 200 + "loss<2" + ")" * 200])
 def test_conditions_that_cannot_be_read(kilter, store, condition):
     run = kilter("log", store, "--where", condition, "--json", status=2)
     assert run.json["error"]["code"] == "invalid_argument"
