@@ -108,3 +108,18 @@ def test_rules_that_would_cost_what_nobody_meant(kilter, store, rules, status):
     kilter("retain", store, "--last", "1", "--tagged", status=0)
     kept = [c["metadata"]["step"] for c in kilter("log", store, "--json").json["commits"] if not c["retired"]]
     assert kept == [300, 100]
+
+
+def test_copies_are_foreseen_and_go_on_where_they_were(kilter, store, tmp_path):
+    copy = tmp_path / "copy.kilter"
+    for verb in ("push", "clone"):
+        plan = kilter(verb, store, copy, "--dry-run", "--json", status=0).json
+        assert plan["commits"] == 3
+        assert not copy.exists()
+    copy.mkdir()
+    (copy / "kilter-store.json").write_bytes((store / "kilter-store.json").read_bytes())  # what Ctrl-C at once leaves
+    kilter("clone", store, copy, status=0)
+    assert "sound" in kilter("check", copy, "--data", status=0).out
+    kilter("clone", store, copy, status=2)
+    kilter("push", store, tmp_path, "--dry-run", status=2)  # a folder of other things
+    kilter("pull", tmp_path / "none.kilter", store, "--dry-run", status=4)
