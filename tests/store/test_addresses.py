@@ -123,3 +123,59 @@ def test_copies_are_foreseen_and_go_on_where_they_were(kilter, store, tmp_path):
     kilter("clone", store, copy, status=2)
     kilter("push", store, tmp_path, "--dry-run", status=2)  # a folder of other things
     kilter("pull", tmp_path / "none.kilter", store, "--dry-run", status=4)
+
+
+def test_a_series_saved_again_adds_only_what_has_come_since(kilter, store, run_folder, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    before = kilter("log", store, "--json").json
+    again = kilter("save", "--series", f"{folder}/checkpoint-*", store, "--json", status=0).json["saved"]
+    assert [item["present"] for item in again] == [True] * 3
+    assert [item["commit"] for item in again[::-1]] == [commit["commit"] for commit in before["commits"]]
+    assert kilter("log", store, "--json").json == before
+    shutil.copytree(folder / "checkpoint-300", folder / "checkpoint-400")
+    state = (folder / "checkpoint-400" / "trainer_state.json")
+    state.write_text(state.read_text().replace('"global_step": 300', '"global_step": 400'))
+    text = kilter("save", "--series", f"{folder}/checkpoint-*", store, status=0).out
+    assert text.count("is there already") == 3
+    steps = [commit["metadata"]["step"] for commit in kilter("log", store, "--json").json["commits"]]
+    assert steps == [400, 300, 200, 100]
+    # What was given up comes back, and what is stated otherwise is another commit.
+    kilter("remove", f"{store}@step:200", status=0)
+    back = kilter("save", "--series", f"{folder}/checkpoint-*", store, "--json", status=0).json["saved"]
+    assert [item["present"] for item in back] == [True, False, True, True]
+    other = kilter("save", "--series", f"{folder}/checkpoint-*", store, "--meta", "run=b", "--json", status=0).json
+    assert not any(item["present"] for item in other["saved"])
+    assert not kilter("save", folder / "checkpoint-100", store, "--json", status=0).json["saved"][0]["present"]
+
+
+def test_lineage(kilter, store, run_folder, tmp_path):
+    digest = kilter("show", f"{store}@v1", "--json").json["commit"]
+    kilter("save", f"{store}@v1", tmp_path / "copy.kilter", status=0)
+    assert kilter("show", tmp_path / "copy.kilter", "--json").json["lineage"] == [
+        {"operation": "copy", "parameters": {}, "inputs": [f"{store}@{digest}"]}]
+    kilter("save", run_folder / "checkpoint-300", f"{store}@merged", "--derived-from", f"{store}@v1", "--derived-from", "base-7b",
+           "--operation", "merge", "--parameter", "weight=0.5", status=0)
+    assert kilter("show", f"{store}@merged", "--json").json["lineage"] == [
+        {"operation": "merge", "parameters": {"weight": 0.5}, "inputs": [f"{store}@{digest}", "base-7b"]}]
+    assert f'merge of {store}@{digest}, base-7b  {{"weight":0.5}}' in kilter("show", f"{store}@merged").out
+    kilter("save", run_folder / "checkpoint-300", store, "--operation", "merge", status=2)
+    kilter("save", run_folder / "checkpoint-300", store, "--derived-from", f"{store}@none", status=4)
+
+
+@pytest.mark.parametrize("options", [["--step", "7.5"], ["--step", "x"], ["--loss", "low"], ["--meta", "loss=low"], ["--meta", "step=-1"],
+                                     ["--meta", "tokens_seen=many"], ["--meta", "a b=1"], ["--meta", "=1"]])
+def test_what_contradicts_the_schema_is_refused(kilter, run_folder, tmp_path, options):
+    kilter("save", run_folder / "checkpoint-100", tmp_path / "s.kilter", *options, status=2)
+    assert not (tmp_path / "s.kilter").exists()
+
+
+def test_a_loss_that_is_no_number_any_more_costs_no_checkpoint(kilter, run_folder, tmp_path):
+    store = tmp_path / "s.kilter"
+    kilter("save", run_folder / "checkpoint-100", store, "--loss", "2", status=0)
+    for loss in ("nan", "NaN", "-inf"):
+        kilter("save", run_folder / "checkpoint-100", store, "--loss", loss, status=0)
+    assert kilter("show", store, "--json").json["metadata"]["loss"] == "-inf"
+    assert kilter("show", f"{store}@best:loss", "--json").json["metadata"]["loss"] == 2
+    plan = kilter("save", run_folder / "checkpoint-100", store, "--meta", "eval.mmlu=0.5", "--dry-run", status=0).out
+    assert "eval.mmlu = 0.5" in plan and "epoch = 1" in plan
