@@ -59,7 +59,7 @@ def save_all(kilter_at, port, checkpoints, store):
 def test_a_series_is_saved_listed_and_restored(kilter_at, server, checkpoints, store, tmp_path):
     assert len(save_all(kilter_at, server, checkpoints, store)) == 3
     log = kilter_at(server, "log", store).out
-    assert [line.split()[3] for line in log.splitlines()[1:]] == ["3", "2", "1"]
+    assert [line.split()[2] for line in log.splitlines()[1:]] == ["3", "2", "1"]
     for back, path in enumerate(reversed(checkpoints)):
         kilter_at(server, "restore", f"{store}@main~{back}", tmp_path / f"out{back}")
         assert (tmp_path / f"out{back}").read_bytes() == path.read_bytes()

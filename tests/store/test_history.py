@@ -94,6 +94,8 @@ def test_plot(kilter, store, run_folder):
     assert plot["points"] == [[step, run_folder[1][step]] for step in STEPS]
     drawn = kilter("log", store, "--plot", "loss", status=0).out
     assert "step" in drawn and len(drawn.splitlines()) > 3
+    both = kilter("log", store, "--plot", "loss", "--graph", status=0).out
+    assert both.endswith(drawn) and both.startswith(kilter("log", store, "--graph", status=0).out)
     kilter("log", store, "--plot", "accuracy", status=4)
 
 

@@ -117,7 +117,9 @@ const CommandSpec kPushCommand = {
     .summary = "Copy commits to another store: only what is missing there",
     .description =
         "Copies chunks as they are stored, then the index, then references. Interrupted, "
-        "it goes on where it was. Branches only move forward unless forced.",
+        "it goes on where it was. Branches only move forward unless forced.\n"
+        "s3://BUCKET/PREFIX takes keys and region from the usual AWS variables or profile, and the "
+        "endpoint from KILTER_S3_ENDPOINT where it is not Amazon's.",
     .positionals = kPushPositionals,
     .options = kOptions,
     .examples =
