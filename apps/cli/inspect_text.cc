@@ -33,6 +33,7 @@ class Printer {
     print_shared();
     print_stated();
     print_metadata();
+    print_commit();
     print_files();
     print_hashes();
     for (const Finding& finding : data().findings)
@@ -188,6 +189,19 @@ class Printer {
     if (metadata.size() > kStatedRowsMax)
       row("",
           style_.dim("… " + format_count(metadata.size() - kStatedRowsMax) + " more in --json"));
+  }
+
+  /// What was stated when it was saved; it wins over what the files state.
+  void print_commit() const {
+    if (!view_.commit) return;
+    const store::Commit& commit = view_.commit->content;
+    row("commit", style_.name(to_hex(view_.commit->digest).substr(0, 12)) + "  " +
+                      style_.dim(store::time_text(commit.time_unix_ns).substr(0, 16) + "Z") +
+                      (commit.message.empty() ? "" : "  " + escape_text(commit.message, 80)));
+    for (const auto& [key, value] : commit.metadata.items()) {
+      const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+      row("", escape_text(key, 60) + " = " + escape_text(text, 80));
+    }
   }
 
   void print_files() const {

@@ -28,9 +28,9 @@ struct SaveRequest {
   std::string parent = {};  ///< where a branch that is new begins: a commit of this store
   std::string author = {};  ///< default: KILTER_AUTHOR, else user@host
   std::string message = {};
-  Metadata metadata = {};  ///< wins over what the files state
-  std::vector<Lineage> lineage = {};
-  std::vector<std::string> skip = {};             ///< globs of relative paths that are left out
+  Metadata metadata = {};              ///< wins over what the files state
+  std::vector<Lineage> lineage = {};   ///< default: "copy" where `source` is an address in a store
+  std::vector<std::string> skip = {};  ///< globs of relative paths that are left out
   std::optional<std::int64_t> time_unix_ns = {};  ///< default: now
   /// Leave data uncompressed where compressing would keep the disk waiting: the shortest save, and
   /// more for compact() to do.
@@ -38,6 +38,8 @@ struct SaveRequest {
   /// Do not read files again that have not changed (device, inode, size, times) since this user
   /// saved them into this store, which is remembered in the user's cache folder.
   bool skip_unchanged = false;
+  /// Write no commit if the branch has one with the same files, metadata and message already.
+  bool skip_present = false;
   unsigned thread_count = 0;                      ///< 0: as many as this process may use
   std::uint64_t max_memory_bytes = 512ULL << 20;  ///< at least 64 MiB
   RunContext context = {};
@@ -45,7 +47,8 @@ struct SaveRequest {
 
 struct SaveOutcome {
   std::string commit;
-  Metadata metadata;  ///< stated and found together, as the commit has it
+  bool present = false;  ///< `skip_present`: it was there, nothing was written
+  Metadata metadata;     ///< stated and found together, as the commit has it
   std::uint64_t file_count = 0;
   std::uint64_t file_bytes = 0;
   std::uint64_t tensor_count = 0;

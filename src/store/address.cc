@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 
 #include "base/try.h"
+#include "flow/engine.h"
 #include "io/s3/s3.h"
 #include "store/history/history.h"
 #include "store/place/object_place.h"
@@ -43,7 +45,8 @@ Result<std::size_t> resolve_with_path(const History& history, const std::string&
 
 class AddressFileSystem : public io::FileSystem {
  public:
-  explicit AddressFileSystem(io::FileSystem& real) : real_(real) {}
+  AddressFileSystem(io::FileSystem& real, std::optional<std::uint64_t> chunk_bytes)
+      : real_(real), chunk_bytes_(chunk_bytes) {}
 
   Result<std::unique_ptr<io::ReadFile>> open_read(const std::string& path) override {
     KILTER_ASSIGN(FileSystem * files, files_of(path));
@@ -87,6 +90,7 @@ class AddressFileSystem : public io::FileSystem {
   Result<FileSystem*> add(const FoundCommit& found, std::string base) {
     KILTER_ASSIGN(const Commit commit, found.store->read_commit(found.digest));
     KILTER_ASSIGN(auto tree, found.store->read_tree(commit.tree));
+    if (chunk_bytes_) found.store->set_cache_bytes(*chunk_bytes_);
     auto reader = std::make_shared<const TreeReader>(found.store, std::move(tree));
     mounted_.push_back({base, make_tree_file_system(std::move(reader), base)});
     return mounted_.back().files.get();
@@ -99,13 +103,14 @@ class AddressFileSystem : public io::FileSystem {
   };
 
   Result<FileSystem*> files_of(const std::string& path) {
-    if (path.find('@') == std::string::npos && !is_remote(path) && !is_store_folder(path))
-      return &real_;
     const std::lock_guard guard(mutex_);
+    // First, because a file below a store that was named without '@' looks like any other.
     for (const Mounted& mounted : mounted_)
       if (path.starts_with(mounted.mount) &&
           (path.size() == mounted.mount.size() || path[mounted.mount.size()] == '/'))
         return mounted.files.get();
+    if (path.find('@') == std::string::npos && !is_remote(path) && !is_store_folder(path))
+      return &real_;
     const auto address = parse_store_address(path);
     if (!address) return &real_;
     return mount(path, *address);
@@ -116,10 +121,12 @@ class AddressFileSystem : public io::FileSystem {
     // What names the commit itself, without a path inside.
     std::string base = path;
     if (!found.path.empty()) base.resize(path.size() - found.path.size() - 1);
+    while (base.ends_with('/')) base.pop_back();
     return add(found, std::move(base));
   }
 
   io::FileSystem& real_;
+  std::optional<std::uint64_t> chunk_bytes_;
   std::mutex mutex_;
   std::vector<Mounted> mounted_;
 };
@@ -177,19 +184,34 @@ Result<FoundCommit> find_commit(std::shared_ptr<Store> store, const std::string&
                   .advise("`kilter log` shows what is left"));
 }
 
-std::unique_ptr<io::FileSystem> files_for(const std::vector<std::string>& addresses) {
-  for (const std::string& address : addresses)
-    if (parse_store_address(address)) return make_address_file_system(io::real_file_system());
+std::uint64_t chunk_memory(std::uint64_t max_memory_bytes) {
+  constexpr std::uint64_t kMost = 64ULL << 20;
+  const std::uint64_t left = max_memory_bytes - std::min(max_memory_bytes, kEngineMemoryBytesMin);
+  return std::min({kMost, max_memory_bytes / 4, left});
+}
+
+std::unique_ptr<io::FileSystem> files_for(const std::vector<std::string>& addresses,
+                                          std::uint64_t* max_memory_bytes) {
+  for (const std::string& address : addresses) {
+    if (!parse_store_address(address)) continue;
+    std::optional<std::uint64_t> chunk_bytes;
+    if (max_memory_bytes != nullptr) {
+      chunk_bytes = chunk_memory(*max_memory_bytes);
+      *max_memory_bytes -= *chunk_bytes;
+    }
+    return make_address_file_system(io::real_file_system(), chunk_bytes);
+  }
   return nullptr;
 }
 
-std::unique_ptr<io::FileSystem> make_address_file_system(io::FileSystem& real) {
-  return std::make_unique<AddressFileSystem>(real);
+std::unique_ptr<io::FileSystem> make_address_file_system(io::FileSystem& real,
+                                                         std::optional<std::uint64_t> chunk_bytes) {
+  return std::make_unique<AddressFileSystem>(real, chunk_bytes);
 }
 
 Result<std::unique_ptr<io::FileSystem>> make_commit_file_system(const FoundCommit& commit,
                                                                 std::string mount) {
-  auto files = std::make_unique<AddressFileSystem>(io::real_file_system());
+  auto files = std::make_unique<AddressFileSystem>(io::real_file_system(), std::nullopt);
   KILTER_TRY(files->add(commit, std::move(mount)).map([](io::FileSystem*) {}));
   return files;
 }

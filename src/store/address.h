@@ -26,6 +26,9 @@ Result<std::shared_ptr<Store>> open_store(const std::string& address);
 /// Opens it, or makes an empty one. Errors: kInvalidArgument for a file, and for a folder that
 /// holds something else than a store.
 Result<std::shared_ptr<Store>> open_or_create_store(const std::string& address);
+/// Opens it; where there is none, an empty one in memory: what a dry run works on. Errors: as
+/// above.
+Result<std::shared_ptr<Store>> open_or_imagine_store(const std::string& address);
 /// Errors: as above; kAlreadyExists.
 Result<std::shared_ptr<Store>> create_store(const std::string& address);
 
@@ -47,7 +50,11 @@ Result<FoundCommit> find_commit(std::shared_ptr<Store> store, const std::string&
 
 /// The real file system, in which "STORE@SELECTOR" is also a folder (or the one file) with the
 /// commit's files. Made for one run of a verb: a commit once found stays the same.
-std::unique_ptr<io::FileSystem> make_address_file_system(io::FileSystem& real);
+std::unique_ptr<io::FileSystem> make_address_file_system(
+    io::FileSystem& real, std::optional<std::uint64_t> chunk_bytes = std::nullopt);
+
+/// What of a verb's memory decoded chunks are kept in; the rest is for its buffers.
+std::uint64_t chunk_memory(std::uint64_t max_memory_bytes);
 
 /// The real file system, in which `mount` ("runs.kilter@v1": it must hold an '@') is this commit
 /// without its path.
@@ -56,6 +63,8 @@ Result<std::unique_ptr<io::FileSystem>> make_commit_file_system(const FoundCommi
 
 /// That file system if one of these addresses lies in a store; null (which readers take as the real
 /// one) if none does.
-std::unique_ptr<io::FileSystem> files_for(const std::vector<std::string>& addresses);
+/// With `max_memory_bytes`, takes what chunks are kept in out of it.
+std::unique_ptr<io::FileSystem> files_for(const std::vector<std::string>& addresses,
+                                          std::uint64_t* max_memory_bytes = nullptr);
 
 }  // namespace kilter::store

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/try.h"
+#include "io/memory_file_system.h"
 #include "store/address.h"
 
 namespace kilter::store {
@@ -42,7 +43,22 @@ Result<std::unique_ptr<Place>> open_free_place(const std::string& address) {
   return place;
 }
 
+/// A store and the memory it lies in.
+struct ImaginedStore {
+  std::unique_ptr<io::FileSystem> files = io::make_memory_file_system();
+  std::shared_ptr<Store> store;
+};
+
 }  // namespace
+
+Result<std::shared_ptr<Store>> open_or_imagine_store(const std::string& address) {
+  KILTER_ASSIGN(auto place, open_free_place(address));
+  KILTER_ASSIGN(const auto text, place->read_small(std::string(kStoreFile)));
+  if (text) return Store::open(std::move(place));
+  const auto imagined = std::make_shared<ImaginedStore>();
+  KILTER_ASSIGN(imagined->store, Store::create(make_folder_place(*imagined->files, "store")));
+  return std::shared_ptr<Store>(imagined, imagined->store.get());
+}
 
 Result<std::shared_ptr<Store>> open_or_create_store(const std::string& address) {
   KILTER_ASSIGN(auto place, open_free_place(address));

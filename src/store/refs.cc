@@ -91,6 +91,17 @@ Result<bool> move_ref(Place& place, RefKind kind, const std::string& name,
   return place.replace_small(object_of(kind, name), text, before);
 }
 
+Status check_free_name(Place& place, RefKind kind, const std::string& name) {
+  const RefKind other = kind == RefKind::kBranch ? RefKind::kTag : RefKind::kBranch;
+  KILTER_ASSIGN(const auto taken, read_ref(place, other, name));
+  if (!taken) return ok();
+  return fail(Error(ErrorCode::kAlreadyExists,
+                    fmt::format("there is a {} \"{}\": an address could mean either",
+                                other == RefKind::kTag ? "tag" : "branch", name))
+                  .at_path(place.address())
+                  .advise("choose another name"));
+}
+
 Result<ChangedRef> change_ref(Place& place, RefKind kind, const std::string& name,
                               const std::optional<Digest>& commit, bool force) {
   KILTER_TRY(check_ref_name(name));
@@ -102,6 +113,7 @@ Result<ChangedRef> change_ref(Place& place, RefKind kind, const std::string& nam
     return fail(Error(ErrorCode::kAlreadyExists, "\"" + name + "\" exists already")
                     .at_path(place.address())
                     .advise("--force moves it"));
+  if (commit && !before) KILTER_TRY(check_free_name(place, kind, name));
   KILTER_ASSIGN(const bool moved, move_ref(place, kind, name, commit, before));
   if (!moved)
     return fail(Error(ErrorCode::kIo, "it was moved by someone else meanwhile")

@@ -34,6 +34,10 @@ Result<std::optional<Digest>> read_ref(Place& place, RefKind kind, const std::st
 Result<bool> move_ref(Place& place, RefKind kind, const std::string& name,
                       const std::optional<Digest>& commit, const std::optional<Digest>& expected);
 
+/// A branch and a tag of one name would leave an address with two meanings. Errors: kAlreadyExists
+/// if the other kind has this name.
+Status check_free_name(Place& place, RefKind kind, const std::string& name);
+
 /// What became of a reference.
 enum class RefChange : std::uint8_t { kMade, kMoved, kRemoved };
 struct ChangedRef {
@@ -41,8 +45,8 @@ struct ChangedRef {
   Digest commit{};  ///< where it is now, or was
 };
 /// Makes, moves (with `force`) or removes (`commit` nullopt) a reference. Errors: kAlreadyExists
-/// for one that stands elsewhere; kNotFound for one to be removed; kIo if others moved it
-/// meanwhile.
+/// for one that stands elsewhere or is of the other kind; kNotFound for one to be removed; kIo if
+/// others moved it meanwhile.
 Result<ChangedRef> change_ref(Place& place, RefKind kind, const std::string& name,
                               const std::optional<Digest>& commit, bool force);
 

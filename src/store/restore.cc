@@ -98,7 +98,9 @@ Result<RestoreOutcome> restore_tree(const RestoreRequest& request) {
                 single ? io::Publication::beside(real, parent, replace)
                        : io::Publication::folder(real, request.target, replace));
   EngineOptions options;
-  options.max_memory_bytes = request.max_memory_bytes;
+  const std::uint64_t chunk_bytes = chunk_memory(request.max_memory_bytes);
+  request.from.store->set_cache_bytes(chunk_bytes);
+  options.max_memory_bytes = request.max_memory_bytes - chunk_bytes;
   options.thread_count = request.thread_count;
   FilesSink sink;
   KILTER_ASSIGN(const RunReport report,

@@ -11,7 +11,9 @@
 
 #include "base/text.h"
 #include "base/try.h"
+#include "store/address.h"
 #include "store/fossils.h"
+#include "store/history/history.h"
 #include "store/unreadable.h"
 #include "store/write/describe.h"
 
@@ -38,7 +40,13 @@ class Save {
     KILTER_ASSIGN(condemned_, condemned_packs(store_.place()));
     KILTER_TRY(store_.refresh());
     KILTER_TRY(store_tree());
-    KILTER_TRY(commit_and_refer());
+    KILTER_ASSIGN(const auto present, find_present());
+    if (present) {
+      outcome_.commit = *present;
+      outcome_.present = true;
+    } else {
+      KILTER_TRY(commit_and_refer());
+    }
     outcome_.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     return std::move(outcome_);
@@ -47,6 +55,8 @@ class Save {
  private:
   Status check() {
     KILTER_TRY(check_ref_name(request_.branch));
+    KILTER_ASSIGN(const auto tip, read_ref(store_.place(), RefKind::kBranch, request_.branch));
+    if (!tip) KILTER_TRY(check_free_name(store_.place(), RefKind::kBranch, request_.branch));
     for (const std::string& tag : request_.tags) {
       KILTER_TRY(check_ref_name(tag));
       KILTER_ASSIGN(const auto taken, read_ref(store_.place(), RefKind::kTag, tag));
@@ -55,6 +65,10 @@ class Save {
             Error(ErrorCode::kAlreadyExists, fmt::format("the tag \"{}\" exists already", tag))
                 .at_path(store_.address())
                 .advise("choose another, or remove it with `kilter tag --delete`"));
+      KILTER_TRY(check_free_name(store_.place(), RefKind::kTag, tag));
+      if (tag == request_.branch)
+        return fail(ErrorCode::kInvalidArgument,
+                    fmt::format("\"{}\" cannot be the tag and the branch", tag));
     }
     return ok();
   }
@@ -87,6 +101,25 @@ class Save {
     outcome_.tensor_count = tree_.tensors.size();
     remember(stats, begun);
     return request_.context.check();
+  }
+
+  /// A commit of the branch that says the same and still has its data.
+  Result<std::optional<Digest>> find_present() {
+    std::optional<Digest> present;
+    if (!request_.skip_present) return present;
+    KILTER_ASSIGN(const History history, History::load(store_));
+    const auto tip = history.tip(RefKind::kBranch, request_.branch);
+    if (!tip) return present;
+    for (const std::size_t number : history.ancestry(tip)) {
+      const CommitSummary& summary = history.commits()[number];
+      if (summary.retired || summary.tree != outcome_.content.tree) continue;
+      KILTER_ASSIGN(const Commit commit, store_.read_commit(summary.digest));
+      if (commit.metadata != outcome_.content.metadata || commit.message != request_.message)
+        continue;
+      present = summary.digest;
+      break;
+    }
+    return present;
   }
 
   /// Only a hint: whether the tree ever becomes durable is looked at when it is used.
@@ -181,6 +214,22 @@ Status check_new_branch(Store& store, const std::string& branch) {
   return fail(Error(ErrorCode::kInvalidArgument,
                     fmt::format("the branch {} exists already: its tip is the parent", branch))
                   .advise("--parent is for a branch that is new"));
+}
+
+Result<std::string> lineage_input(const std::string& address) {
+  const auto parsed = parse_store_address(address);
+  if (!parsed) return address;
+  KILTER_ASSIGN(const FoundCommit found, find_commit(*parsed));
+  return parsed->store + "@" + to_hex(found.digest) + (found.path.empty() ? "" : "/" + found.path);
+}
+
+SortedJson lineage_entry(const std::string& operation, const SortedJson& parameters,
+                         const std::vector<std::string>& inputs) {
+  SortedJson entry;
+  entry["operation"] = operation;
+  entry["parameters"] = parameters;
+  entry["inputs"] = inputs;
+  return entry;
 }
 
 Result<SaveOutcome> save_tree(Store& store, const SaveRequest& request) {

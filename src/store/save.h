@@ -26,6 +26,8 @@ struct SaveRequest {
   /// Leave chunks raw where encoding them would keep the disk waiting: the shortest save, and more
   /// for compact_store() to do.
   bool fast = false;
+  /// Write no commit if the branch has one of the same files, metadata and message already.
+  bool skip_present = false;
   /// Files that need not be read again; is told of those that were saved. Null: all are read.
   SeenFiles* seen = nullptr;
   RunContext context = {};
@@ -34,6 +36,7 @@ struct SaveRequest {
 struct SaveOutcome {
   Digest commit{};
   Commit content;
+  bool present = false;  ///< `skip_present`: nothing was written, `commit` was there
   std::uint64_t file_count = 0;
   std::uint64_t file_bytes = 0;
   std::uint64_t tensor_count = 0;
@@ -49,6 +52,14 @@ Result<SaveOutcome> save_tree(Store& store, const SaveRequest& request);
 
 /// A parent is stated for a branch that is new. Errors: kInvalidArgument for one that exists.
 Status check_new_branch(Store& store, const std::string& branch);
+
+/// What a checkpoint was made from, as lineage names it: a commit of a store by its digest,
+/// wherever its branch moves; anything else as it stands. Errors: those of find_commit().
+Result<std::string> lineage_input(const std::string& address);
+
+/// One entry of a commit's lineage.
+SortedJson lineage_entry(const std::string& operation, const SortedJson& parameters,
+                         const std::vector<std::string>& inputs);
 
 /// "Ada <ada@host>" from KILTER_AUTHOR, or the system's user and host names.
 std::string default_author();

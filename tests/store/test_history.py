@@ -82,7 +82,7 @@ def test_conditions(kilter, store, condition, steps):
 
 
 @pytest.mark.parametrize("condition", ["", "loss", "loss<", "<2", "loss<2 and", "(loss<2", "loss<2)", "loss<2 step>1",
-                                       "loss<'2", "not", "(" * 200 + "loss<2" + ")" * 200])
+                                       "loss<'2", "not", "loss<<2", "loss=>2", "(" * 200 + "loss<2" + ")" * 200])
 def test_conditions_that_cannot_be_read(kilter, store, condition):
     run = kilter("log", store, "--where", condition, "--json", status=2)
     assert run.json["error"]["code"] == "invalid_argument"
@@ -94,6 +94,8 @@ def test_plot(kilter, store, run_folder):
     assert plot["points"] == [[step, run_folder[1][step]] for step in STEPS]
     drawn = kilter("log", store, "--plot", "loss", status=0).out
     assert "step" in drawn and len(drawn.splitlines()) > 3
+    both = kilter("log", store, "--plot", "loss", "--graph", status=0).out
+    assert both.endswith(drawn) and both.startswith(kilter("log", store, "--graph", status=0).out)
     kilter("log", store, "--plot", "accuracy", status=4)
 
 

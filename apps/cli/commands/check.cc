@@ -55,12 +55,15 @@ void print_faults(const store::CheckOutcome& outcome, const Style& style) {
   std::size_t shown = 0;
   for (const store::StoreFault& fault : outcome.faults) {
     if (++shown > kFaultsShown) break;
-    std::printf("%s %s\n", style.bad("damaged").c_str(), fault.error.text().c_str());
+    Error error = fault.error;
+    error.hint.clear();  // readers advise what was just done
+    std::printf("%s %s\n", style.bad("damaged").c_str(), error.text().c_str());
     for (std::size_t i = 0; i < fault.affected.size() && i < kAffectedShown; ++i) {
       const store::Affected& affected = fault.affected[i];
       std::printf("  hits commit %s%s  %s  %s\n", short_digest(affected.commit).c_str(),
                   affected.step.empty() ? "" : fmt::format(" (step {})", affected.step).c_str(),
-                  escape_text(affected.file, 120).c_str(),
+                  affected.file.empty() ? "all of it: the list of its files is lost"
+                                        : escape_text(affected.file, 120).c_str(),
                   style.name(escape_text(affected.tensor, 120)).c_str());
     }
     if (fault.affected.size() > kAffectedShown)

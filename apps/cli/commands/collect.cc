@@ -143,11 +143,11 @@ Status stats(const Invocation& invocation) {
               format_count(stats.pack_count).c_str(), format_bytes(stats.index_bytes).c_str());
   const Style style(invocation.terminal.colour_out);
   std::printf("%s\n", style
-                          .dim(fmt::format("{:<10}{:<8}{:>10}{:>12}{:>12}{:>8}", "form", "element",
+                          .dim(fmt::format("{:<10}{:<8}{:>10}{:>12}{:>12}{:>11}", "form", "element",
                                            "chunks", "bytes", "stored", "ratio"))
                           .c_str());
   for (const store::FormStats& form : stats.forms)
-    std::printf("%s\n", fmt::format("{:<10}{:<8}{:>10}{:>12}{:>12}{:>7.2f}x", form_name(form.form),
+    std::printf("%s\n", fmt::format("{:<10}{:<8}{:>10}{:>12}{:>12}{:>10.2f}x", form_name(form.form),
                                     element_name(form.element), format_count(form.chunk_count),
                                     format_bytes(form.plain_bytes), format_bytes(form.stored_bytes),
                                     ratio(form.plain_bytes, form.stored_bytes))

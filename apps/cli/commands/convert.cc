@@ -62,11 +62,11 @@ Status read_options(const Invocation& invocation, ConvertOptions* options) {
 
 int run(const Invocation& invocation) {
   const auto& paths = invocation.arguments.positionals;
-  const auto files = store::files_for({paths.at(0)});
   ConvertOptions options;
-  options.open.files = files.get();
   if (const Status read = read_options(invocation, &options); !read)
     return report_error(read.error(), invocation.terminal);
+  const auto files = store::files_for({paths.at(0)}, &options.max_memory_bytes);
+  options.open.files = files.get();
   const auto report = convert(paths.at(0), paths.at(1), options);
   if (!report) return report_error(report.error(), invocation.terminal);
   if (invocation.terminal.json) {

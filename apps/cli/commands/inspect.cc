@@ -3,15 +3,17 @@
 
 #include <cstdio>
 
+#include "base/try.h"
 #include "cli/command.h"
 #include "cli/inspect_text.h"
-#include "store/address.h"
+#include "cli/store_support.h"
 
 namespace kilter::cli {
 
 namespace {
 
-constexpr PositionalSpec kPositionals[] = {{"ADDR", "A file or a folder"}};
+constexpr PositionalSpec kPositionals[] = {
+    {"ADDR", "A file, a folder, or a commit of a store: STORE@REF"}};
 constexpr OptionSpec kOptions[] = {
     {"-t,--tensors", ValueKind::kOptional, "GLOB", "List tensors, all or those whose name matches"},
     {"--tree", ValueKind::kFlag, "", "Show the state that is not tensors"},
@@ -20,11 +22,46 @@ constexpr OptionSpec kOptions[] = {
     {"--evidence", ValueKind::kFlag, "", "Show what each answer rests on"},
 };
 
+/// What the address leads to: a commit's files and record, or the real file system (null).
+struct Target {
+  std::unique_ptr<io::FileSystem> files;
+  std::optional<InspectedCommit> commit;
+};
+
+Result<Target> find_target(const std::string& address) {
+  Target target;
+  const auto parsed = store::parse_store_address(address);
+  if (!parsed) return target;
+  KILTER_ASSIGN(const store::FoundCommit found, store::find_commit(*parsed));
+  KILTER_ASSIGN(store::Commit commit, found.store->read_commit(found.digest));
+  std::string mount = address;
+  if (!found.path.empty()) mount.resize(address.size() - found.path.size() - 1);
+  while (mount.ends_with('/')) mount.pop_back();
+  KILTER_ASSIGN(target.files, store::make_commit_file_system(found, std::move(mount)));
+  target.commit = InspectedCommit{found.digest, std::move(commit)};
+  return target;
+}
+
+/// The report's object with a member "commit". Two objects joined as texts: the state tree may be
+/// deeper than the parser allows.
+std::string report_json(const InspectReport& report, const InspectView& view) {
+  std::string text = inspect_json(report, view.tensor_glob, view.tree);
+  if (!view.commit) return text;
+  Json commit;
+  commit["commit"] = {{"commit", to_hex(view.commit->digest)},
+                      {"time", store::time_text(view.commit->content.time_unix_ns)},
+                      {"message", view.commit->content.message},
+                      {"metadata", Json(view.commit->content.metadata)}};
+  text.resize(text.rfind('\n'));  // what is left out closes the object
+  return text + "," + dump_json(commit).substr(1);
+}
+
 int run(const Invocation& invocation) {
   const Arguments& arguments = invocation.arguments;
-  const auto files = store::files_for({invocation.arguments.positionals.at(0)});
+  auto target = find_target(arguments.positionals.at(0));
+  if (!target) return report_error(target.error(), invocation.terminal);
   InspectOptions options;
-  options.open.files = files.get();
+  options.open.files = target->files.get();
   options.hashes = arguments.has("hash");
   options.tensor_hashes = options.hashes && arguments.has("tensors");
   options.context = invocation.context;
@@ -32,14 +69,14 @@ int run(const Invocation& invocation) {
   // than everything printed here.
   static const auto report = inspect(arguments.positionals.at(0), options);
   if (!report) return report_error(report.error(), invocation.terminal);
-  const std::string glob = arguments.has("tensors") ? arguments.text("tensors", "*") : "";
+  InspectView view;
+  view.tensor_glob = arguments.has("tensors") ? arguments.text("tensors", "*") : "";
+  view.tree = arguments.has("tree");
+  view.evidence = arguments.has("evidence");
+  view.commit = std::move(target->commit);
   if (invocation.terminal.json) {
-    std::printf("%s\n", inspect_json(*report, glob, arguments.has("tree")).c_str());
+    std::printf("%s\n", report_json(*report, view).c_str());
   } else {
-    InspectView view;
-    view.tensor_glob = glob;
-    view.tree = arguments.has("tree");
-    view.evidence = arguments.has("evidence");
     print_inspect(*report, view, invocation.terminal);
   }
   return report->checkpoint ? 0 : 3;
@@ -61,6 +98,7 @@ const CommandSpec kInspectCommand = {
         "kilter inspect model.safetensors\n"
         "kilter inspect checkpoint.pt --tensors 'layer.0.*'\n"
         "kilter inspect checkpoint.pt --tree               # optimizer settings, epoch, …\n"
+        "kilter inspect runs.kilter@best:loss             # files, and what the commit states\n"
         "kilter inspect downloads/model --json | jq .architecture.value",
     .exit_statuses =
         "0    a checkpoint, described\n"

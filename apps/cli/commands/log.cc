@@ -20,7 +20,8 @@ constexpr PositionalSpec kPositionals[] = {
 constexpr OptionSpec kOptions[] = {
     {"--where", ValueKind::kText, "CONDITION",
      "Only commits that satisfy it: 'loss<2 and step>1000'"},
-    {"--plot", ValueKind::kText, "KEY", "Draw this number over the steps"},
+    {"--plot", ValueKind::kText, "KEY",
+     "Draw this number over the steps (instead of the list, unless --graph or --keys)"},
     {"--graph", ValueKind::kFlag, "", "Show which commit continues which"},
     {"-c,--count", ValueKind::kCount, "N", "At most N commits, the newest"},
     {"--keys", ValueKind::kText, "KEYS",
@@ -67,11 +68,12 @@ class Log {
     for (const std::size_t commit : opened_.history.ancestry(tip))
       if (shown_.size() < most && (!filter || filter->matches(summary(commit))))
         shown_.push_back(commit);
-    if (arguments.has("plot")) return plot(arguments.text("plot"));
-    if (invocation_.terminal.json) return print_as_json();
+    const bool drawn = arguments.has("plot");
+    const bool listed = !drawn || arguments.has("graph") || arguments.has("keys");
+    if (invocation_.terminal.json) return drawn ? plot(arguments.text("plot")) : print_as_json();
     keys_ = arguments.has("keys") ? split_keys(arguments.text("keys")) : common_keys();
-    print_text();
-    return ok();
+    if (listed) print_text();
+    return drawn ? plot(arguments.text("plot")) : ok();
   }
 
  private:

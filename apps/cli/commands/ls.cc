@@ -1,6 +1,7 @@
 // kilter ls ADDR: files and tensors of a commit.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "kilter/dtype.h"
@@ -42,12 +43,17 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return fmt::format("[{}]", fmt::join(shape, ","));
 }
 
-void list_tensors(const Invocation& invocation, const store::Tree& tree) {
+/// The file itself, or what lies in the folder; all for an empty path.
+bool is_below(const std::string& file, const std::string& path) {
+  return path.empty() || file == path || file.starts_with(path + "/");
+}
+
+void list_tensors(const Invocation& invocation, const store::Tree& tree, const std::string& path) {
   const std::string glob = invocation.arguments.text("tensors", "*");
   Json list = Json::array();
   for (const store::TreeTensor& tensor : tree.tensors) {
-    if (!glob_match(glob, tensor.name)) continue;
     const std::string& file = tree.files[tensor.file].path;
+    if (!glob_match(glob, tensor.name) || !is_below(file, path)) continue;
     if (!invocation.terminal.json)
       std::printf("%10s  %-8s %-16s %s  %s\n", format_bytes(tensor.bytes).c_str(),
                   std::string(dtype_name(tensor.dtype)).c_str(), shape_text(tensor.shape).c_str(),
@@ -70,7 +76,7 @@ void list_tensors(const Invocation& invocation, const store::Tree& tree) {
 void list_files(const Invocation& invocation, const store::Tree& tree, const std::string& path) {
   Json list = Json::array();
   for (const store::TreeFile& file : tree.files) {
-    if (!path.empty() && file.path != path && !file.path.starts_with(path + "/")) continue;
+    if (!is_below(file.path, path)) continue;
     if (!invocation.terminal.json)
       std::printf("%10s  %s\n", format_bytes(file.bytes).c_str(), escape_text(file.path).c_str());
     list.push_back({{"path", file.path}, {"bytes", file.bytes}});
@@ -88,8 +94,14 @@ Status list(const Invocation& invocation) {
   KILTER_ASSIGN(const store::FoundCommit found, store::find_commit(parsed));
   KILTER_ASSIGN(const store::Commit commit, found.store->read_commit(found.digest));
   KILTER_ASSIGN(const auto tree, found.store->read_tree(commit.tree));
+  if (std::ranges::none_of(tree->files,
+                           [&](const auto& f) { return is_below(f.path, found.path); }))
+    if (!found.path.empty())
+      return fail(Error(ErrorCode::kNotFound, "the commit has no such file or folder")
+                      .at_path(found.path)
+                      .advise("`kilter ls` without the path lists them"));
   if (invocation.arguments.has("tensors")) {
-    list_tensors(invocation, *tree);
+    list_tensors(invocation, *tree, found.path);
   } else {
     list_files(invocation, *tree, found.path);
   }
@@ -106,13 +118,18 @@ int run(const Invocation& invocation) {
 const CommandSpec kLsCommand = {
     .name = "ls",
     .summary = "List the references of a store, or the files or tensors of a commit",
-    .description = "Without '@' the branches and tags of the store; with it the commit's files.",
+    .description =
+        "Without '@' the branches and tags of the store; with it the commit's files, or those "
+        "below a path "
+        "in it. Tensors have the names of their own file; `kilter inspect` shows those of the "
+        "whole.",
     .positionals = kPositionals,
     .options = kOptions,
     .examples =
         "kilter ls runs.kilter\n"
         "kilter ls runs.kilter@step:1200\n"
-        "kilter ls runs.kilter@v1 --tensors '*.attn.*'",
+        "kilter ls runs.kilter@v1 --tensors '*.attn.*'\n"
+        "kilter ls runs.kilter@v1/optimizer.pt --tensors",
     .exit_statuses =
         "0    done\n2    wrong usage\n3    the store is malformed or damaged\n"
         "4    no such store, commit or file\n5    I/O error",

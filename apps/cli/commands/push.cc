@@ -59,8 +59,9 @@ Status copy(const Invocation& invocation, const std::string& from, const std::st
   request.dry_run = invocation.arguments.has("dry-run");
   request.max_memory_bytes = invocation.arguments.bytes("max-memory", request.max_memory_bytes);
   request.context = invocation.context;
-  const bool made = make && !request.dry_run;
-  KILTER_ASSIGN(const auto target, made ? store::open_or_create_store(to) : store::open_store(to));
+  KILTER_ASSIGN(const auto target, !make             ? store::open_store(to)
+                                   : request.dry_run ? store::open_or_imagine_store(to)
+                                                     : store::open_or_create_store(to));
   KILTER_ASSIGN(const auto outcome, store::transfer(*source.store, *target, request));
   print_outcome(invocation, outcome);
   return ok();
@@ -80,18 +81,29 @@ int run_pull(const Invocation& invocation) {
   return finish(copy(invocation, names[1], names[0], false), invocation);
 }
 
-int run_clone(const Invocation& invocation) {
-  const auto& names = invocation.arguments.positionals;
-  const bool remote = names[1].find("://") != std::string::npos;
-  const bool taken = remote ? store::open_store(names[1]).has_value()
-                            : store::parse_store_address(names[1]).has_value();
-  if (taken)
-    return report_error(Error(ErrorCode::kAlreadyExists, "there is a store already")
-                            .at_path(names[1])
-                            .advise("`kilter push` brings it up to date"),
-                        invocation.terminal);
-  return finish(copy(invocation, names[0], names[1], true), invocation);
+/// A store that somebody uses. One without references is what an interrupted clone leaves: it sets
+/// them last.
+Result<bool> is_taken(const std::string& to) {
+  const bool remote = to.find("://") != std::string::npos;
+  if (!remote && !store::parse_store_address(to)) return false;
+  const auto there = store::open_store(to);
+  if (!there && remote) return false;  // making it will say what is wrong
+  if (!there) return fail(there.error());
+  KILTER_ASSIGN(const auto refs, store::list_refs((*there)->place()));
+  return !refs.empty();
 }
+
+Status clone(const Invocation& invocation) {
+  const auto& names = invocation.arguments.positionals;
+  KILTER_ASSIGN(const bool taken, is_taken(names[1]));
+  if (taken)
+    return fail(Error(ErrorCode::kAlreadyExists, "there is a store already")
+                    .at_path(names[1])
+                    .advise("`kilter push` brings it up to date"));
+  return copy(invocation, names[0], names[1], true);
+}
+
+int run_clone(const Invocation& invocation) { return finish(clone(invocation), invocation); }
 
 constexpr std::string_view kExitStatuses =
     "0    done\n2    wrong usage, or a reference would lose commits\n"
@@ -105,7 +117,9 @@ const CommandSpec kPushCommand = {
     .summary = "Copy commits to another store: only what is missing there",
     .description =
         "Copies chunks as they are stored, then the index, then references. Interrupted, "
-        "it goes on where it was. Branches only move forward unless forced.",
+        "it goes on where it was. Branches only move forward unless forced.\n"
+        "s3://BUCKET/PREFIX takes keys and region from the usual AWS variables or profile, and the "
+        "endpoint from KILTER_S3_ENDPOINT where it is not Amazon's.",
     .positionals = kPushPositionals,
     .options = kOptions,
     .examples =
@@ -129,7 +143,8 @@ const CommandSpec kPullCommand = {
 const CommandSpec kCloneCommand = {
     .name = "clone",
     .summary = "Copy a store into a new one",
-    .description = "All branches and tags with everything they reach.",
+    .description =
+        "All branches and tags with everything they reach. Interrupted, it goes on where it was.",
     .positionals = kPushPositionals,
     .options = kOptions,
     .examples =

@@ -27,12 +27,12 @@ constexpr OptionSpec kOptions[] = {
 
 int restore_tensors(const Invocation& invocation) {
   const Arguments& arguments = invocation.arguments;
-  const auto files = store::files_for({arguments.positionals[0]});
   ConvertOptions options;
   options.to = arguments.text("as");
   options.only = arguments.all("only");
   options.force = arguments.has("force");
   options.max_memory_bytes = arguments.bytes("max-memory", options.max_memory_bytes);
+  const auto files = store::files_for({arguments.positionals[0]}, &options.max_memory_bytes);
   options.open.files = files.get();
   options.context = invocation.context;
   const auto report = convert(arguments.positionals[0], arguments.positionals[1], options);

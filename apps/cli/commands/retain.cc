@@ -143,15 +143,17 @@ const CommandSpec kRetainCommand = {
     .summary = "Keep what rules name, give up the data of the rest",
     .description =
         "A commit stays if any rule keeps it; tips of branches always stay. The others keep their "
-        "record (log, loss curve, lineage) but not their data, whose space `kilter collect` frees.",
+        "record (log, loss curve, lineage) but not their data, whose space `kilter collect` frees. "
+        "Where a tag names one of those, nothing is done: say --tagged, or remove the tag.",
     .positionals = kRetainPositionals,
     .options = kRetainOptions,
     .examples =
         "kilter retain runs.kilter --last 3 --every 1000 --best 2:loss --tagged --dry-run\n"
         "kilter retain runs.kilter --last 3 --best 1:-eval_accuracy --collect",
     .exit_statuses =
-        "0    done\n2    wrong usage\n3    the store is malformed or damaged\n"
-        "4    no such store\n5    I/O error",
+        "0    done\n2    wrong usage, or a tag names what would go\n"
+        "3    the store is malformed or damaged\n"
+        "4    no such store, or no checkpoint states the number of --best\n5    I/O error",
     .run = run_retain,
 };
 

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/store_support.h"
 #include "store/series.h"
+#include "store/write/describe.h"
 
 namespace kilter::cli {
 
@@ -30,6 +31,10 @@ constexpr OptionSpec kOptions[] = {
     {"--tag", ValueKind::kText, "NAME", "Tag it as well", true},
     {"--parent", ValueKind::kText, "ADDR",
      "Begin a new branch at this commit (\"main~3\", \"v1\")"},
+    {"--derived-from", ValueKind::kText, "ADDR",
+     "What it was made from: an address, a digest or a name (lineage)", true},
+    {"--operation", ValueKind::kText, "NAME", "How: finetune, merge, quantize, …; default derive"},
+    {"--parameter", ValueKind::kText, "KEY=VALUE", "With which parameters", true},
     {"--skip", ValueKind::kText, "GLOB", "Leave out files of this relative path", true},
     {"--max-memory", ValueKind::kBytes, "SIZE", "Memory for buffers; default 512MiB"},
     {"--fast", ValueKind::kFlag, "",
@@ -52,26 +57,57 @@ Result<std::vector<store::SourceItem>> collect_items(const Arguments& arguments,
   return std::vector<store::SourceItem>{std::move(item)};
 }
 
-Status add_stated(const Arguments& arguments, store::SortedJson& metadata) {
-  for (const char* key : {"step", "loss"})
-    if (arguments.has(key)) {
-      metadata[key] = store::metadata_value(arguments.text(key));
-      if (!metadata[key].is_number())
-        return fail(ErrorCode::kInvalidArgument, fmt::format("--{} needs a number", key));
-    }
-  for (const std::string& pair : arguments.all("meta")) {
+Status add_pair(const std::string& key, const std::string& text, store::SortedJson& metadata) {
+  const store::SortedJson value = store::metadata_value(text);
+  KILTER_TRY(store::check_stated(key, value));
+  metadata[key] = value;
+  return ok();
+}
+
+Status add_pairs(const Arguments& arguments, const std::string& option,
+                 store::SortedJson& metadata) {
+  for (const std::string& pair : arguments.all(option)) {
     const std::size_t equals = pair.find('=');
     if (equals == 0 || equals == std::string::npos)
-      return fail(ErrorCode::kInvalidArgument, "--meta needs KEY=VALUE");
-    metadata[pair.substr(0, equals)] = store::metadata_value(pair.substr(equals + 1));
+      return fail(ErrorCode::kInvalidArgument, fmt::format("--{} needs KEY=VALUE", option));
+    KILTER_TRY(add_pair(pair.substr(0, equals), pair.substr(equals + 1), metadata));
   }
   return ok();
+}
+
+Status add_stated(const Arguments& arguments, store::SortedJson& metadata) {
+  for (const char* key : {"step", "loss"})
+    if (arguments.has(key)) KILTER_TRY(add_pair(key, arguments.text(key), metadata));
+  return add_pairs(arguments, "meta", metadata);
+}
+
+/// What the user says it was made from, else the commit that is copied.
+Result<store::SortedJson> lineage_of(const Arguments& arguments, const std::string& source) {
+  store::SortedJson lineage = store::SortedJson::array();
+  std::vector<std::string> inputs = arguments.all("derived-from");
+  for (std::string& input : inputs) {
+    KILTER_ASSIGN(input, store::lineage_input(input));
+  }
+  store::SortedJson parameters = store::SortedJson::object();
+  KILTER_TRY(add_pairs(arguments, "parameter", parameters));
+  if (inputs.empty() && (arguments.has("operation") || !parameters.empty()))
+    return fail(ErrorCode::kInvalidArgument,
+                "--operation and --parameter belong to --derived-from");
+  if (!inputs.empty()) {
+    lineage.push_back(
+        store::lineage_entry(arguments.text("operation", "derive"), parameters, inputs));
+  } else if (store::parse_store_address(source)) {
+    KILTER_ASSIGN(const std::string input, store::lineage_input(source));
+    lineage.push_back(store::lineage_entry("copy", parameters, {input}));
+  }
+  return lineage;
 }
 
 Json saved_json(const store::SourceItem& item, const store::SaveOutcome& saved) {
   Json out;
   out["source"] = item.path;
   out["commit"] = to_hex(saved.commit);
+  out["present"] = saved.present;
   out["metadata"] = Json(saved.content.metadata);
   out["files"] = saved.file_count;
   out["bytes"] = saved.file_bytes;
@@ -91,6 +127,11 @@ void print_saved(const store::SourceItem& item, const store::SaveOutcome& saved,
   std::string step;
   if (const auto found = saved.content.metadata.find("step"); found != saved.content.metadata.end())
     step = fmt::format("step {}  ", found->dump());
+  if (saved.present) {
+    std::printf("%s  %s%s  %s\n", style.name(short_digest(saved.commit)).c_str(), step.c_str(),
+                escape_text(item.path).c_str(), style.dim("is there already").c_str());
+    return;
+  }
   const double rate = saved.seconds > 0 ? static_cast<double>(saved.file_bytes) / saved.seconds : 0;
   std::printf(
       "%s  %s%s  %s, %s new, %s stored  %s\n", style.name(short_digest(saved.commit)).c_str(),
@@ -124,16 +165,21 @@ class Saver {
     }
     // What is wrong on the command line is said before a store is made.
     KILTER_TRY(store::check_ref_name(branch_));
-    store::SortedJson stated;
+    store::SortedJson stated = store::SortedJson::object();
     KILTER_TRY(add_stated(arguments_, stated));
     KILTER_ASSIGN(items_, collect_items(arguments_, *files_));
     if (items_.size() > 1 && arguments_.has("tag"))
       return fail(ErrorCode::kInvalidArgument, "--tag names one checkpoint, and these are several");
+    for (store::SourceItem& item : items_) {
+      item.metadata.update(stated);
+      KILTER_ASSIGN(const auto lineage, lineage_of(arguments_, item.path));
+      lineages_.push_back(lineage);
+    }
     if (arguments_.has("dry-run")) return print_plan(target);
     KILTER_ASSIGN(store_, store::open_or_create_store(target));
     KILTER_TRY(find_parent());
     KILTER_TRY(load_seen());
-    for (const store::SourceItem& item : items_) KILTER_TRY(save(item));
+    for (std::size_t i = 0; i < items_.size(); ++i) KILTER_TRY(save(items_[i], lineages_[i]));
     seen_.save();  // a hint for the next save: nothing is lost without it
     if (invocation_.terminal.json)
       print_json({{"store", target}, {"branch", branch_}, {"saved", saved_}});
@@ -156,15 +202,26 @@ class Saver {
     return ok();
   }
 
+  /// With all that will be stated about it.
+  void print_planned(const store::SourceItem& item) const {
+    std::printf("would save %s  %s%s\n", escape_text(item.path).c_str(),
+                format_bytes(item.bytes).c_str(),
+                item.metadata.contains("step")
+                    ? fmt::format("  step {}", item.metadata["step"].dump()).c_str()
+                    : "");
+    const Style style(invocation_.terminal.colour_out);
+    std::string line;
+    for (const auto& [key, value] : item.metadata.items())
+      line +=
+          fmt::format("{}{} = {}", line.empty() ? "" : ", ", escape_text(key, 60),
+                      escape_text(value.is_string() ? value.get<std::string>() : value.dump(), 80));
+    if (!line.empty()) std::printf("  %s\n", style.dim(line).c_str());
+  }
+
   Status print_plan(const std::string& target) {
     Json list = Json::array();
     for (const store::SourceItem& item : items_) {
-      if (!invocation_.terminal.json)
-        std::printf("would save %s  %s%s\n", escape_text(item.path).c_str(),
-                    format_bytes(item.bytes).c_str(),
-                    item.metadata.contains("step")
-                        ? fmt::format("  step {}", item.metadata["step"].dump()).c_str()
-                        : "");
+      if (!invocation_.terminal.json) print_planned(item);
       list.push_back(
           {{"source", item.path}, {"bytes", item.bytes}, {"metadata", Json(item.metadata)}});
     }
@@ -173,7 +230,7 @@ class Saver {
     return ok();
   }
 
-  Status save(const store::SourceItem& item) {
+  Status save(const store::SourceItem& item, const store::SortedJson& lineage) {
     store::SaveRequest request;
     request.source = {files_.get(), item.path, arguments_.all("skip")};
     request.branch = branch_;
@@ -182,6 +239,9 @@ class Saver {
     request.author = arguments_.text("author");
     request.message = arguments_.text("message");
     KILTER_TRY(add_stated(arguments_, request.metadata));
+    request.lineage = lineage;
+    // The same command again, a few checkpoints later, saves those alone.
+    request.skip_present = arguments_.has("series") && request.tags.empty();
     request.max_memory_bytes = arguments_.bytes("max-memory", request.max_memory_bytes);
     request.fast = arguments_.has("fast");
     if (!arguments_.has("rehash")) request.seen = &seen_;
@@ -205,6 +265,7 @@ class Saver {
   std::unique_ptr<io::FileSystem> files_;
   std::string branch_ = "main";
   std::vector<store::SourceItem> items_;
+  std::vector<store::SortedJson> lineages_;  // of each item
   std::shared_ptr<store::Store> store_;
   store::SeenFiles seen_;
   std::optional<store::Digest> parent_;
@@ -226,6 +287,9 @@ const CommandSpec kSaveCommand = {
         "by "
         "their content and stored once whatever file holds them, and what the files state (step, "
         "loss, learning rate, architecture, …) as metadata.\n"
+        "Of a series, checkpoints that the branch has already are not saved again: the same "
+        "command "
+        "later saves what has come since.\n"
         "The store is made if it is missing. When the command ends well, the checkpoint is "
         "durable; "
         "when it is interrupted, the store is as it was.",
@@ -235,7 +299,8 @@ const CommandSpec kSaveCommand = {
         "kilter save model.safetensors runs.kilter\n"
         "kilter save --series 'run/checkpoint-*' runs.kilter   # in the order of their steps\n"
         "kilter save ft/ runs.kilter@lr-sweep --parent v1 --meta lr=2e-5 -m 'lower rate'\n"
-        "kilter save best.pt runs.kilter --tag v1.0 --loss 1.93",
+        "kilter save best.pt runs.kilter --tag v1.0 --loss 1.93\n"
+        "kilter save merged/ runs.kilter@merged --derived-from runs.kilter@v1 --operation merge",
     .exit_statuses =
         "0    saved, durable\n"
         "2    wrong usage\n"

@@ -14,6 +14,23 @@ namespace {
 
 constexpr PositionalSpec kPositionals[] = {{"ADDR", "A commit: STORE@REF"}};
 
+/// "merge of a@…, b@…  {"weight":0.5}"; what does not look so, as it stands.
+std::string lineage_text(const store::SortedJson& entry) {
+  const auto text = [&](const char* key) { return entry.find(key); };
+  if (!entry.is_object() || text("operation") == entry.end() || text("inputs") == entry.end() ||
+      !text("operation")->is_string() || !text("inputs")->is_array())
+    return entry.dump();
+  std::string out = text("operation")->get<std::string>();
+  const char* between = " of ";
+  for (const auto& input : *text("inputs")) {
+    out += between + (input.is_string() ? input.get<std::string>() : input.dump());
+    between = ", ";
+  }
+  const auto parameters = text("parameters");
+  if (parameters != entry.end() && !parameters->empty()) out += "  " + parameters->dump();
+  return out;
+}
+
 Status show(const Invocation& invocation) {
   KILTER_ASSIGN(const OpenedStore opened, open_with_history(invocation.arguments.positionals[0]));
   KILTER_ASSIGN(const std::size_t number, named_commit(opened));
@@ -58,7 +75,7 @@ Status show(const Invocation& invocation) {
         "  %-20s %s\n", escape_text(key, 60).c_str(),
         escape_text(value.is_string() ? value.get<std::string>() : value.dump(), 300).c_str());
   for (const auto& entry : commit.lineage)
-    std::printf("  %-20s %s\n", "derived", escape_text(entry.dump(), 300).c_str());
+    std::printf("derived  %s\n", escape_text(lineage_text(entry), 300).c_str());
   return ok();
 }
 
@@ -72,7 +89,8 @@ int run(const Invocation& invocation) {
 const CommandSpec kShowCommand = {
     .name = "show",
     .summary = "Show one commit of a store: metadata, lineage, size",
-    .description = "Prints everything a commit states about its checkpoint.",
+    .description =
+        "Prints everything a commit states about its checkpoint, and what it was derived from.",
     .positionals = kPositionals,
     .options = {},
     .examples =

@@ -17,10 +17,12 @@ constexpr milliseconds kPauseMax{20'000};
 constexpr unsigned kDoublingsMax = 10;
 constexpr seconds kRetryAfterMax{60};
 
-constexpr std::array<std::string_view, 8> kTransientCodes = {
-    "SlowDown",      "RequestTimeout",   "ConditionalRequestConflict",
-    "InternalError", "OperationAborted", "ServiceUnavailable",
-    "Throttling",    "RequestThrottled"};
+// Gateways to file systems say ExistingObjectIsDirectory (409) where a put meets the removal of the
+// last neighbour's folder.
+constexpr std::array<std::string_view, 9> kTransientCodes = {
+    "ExistingObjectIsDirectory",  "SlowDown",      "RequestTimeout",
+    "ConditionalRequestConflict", "InternalError", "OperationAborted",
+    "ServiceUnavailable",         "Throttling",    "RequestThrottled"};
 /// The signature or a checksum covers the body, so the server saw that it changed.
 constexpr std::array<std::string_view, 2> kDamagedCodes = {"BadDigest",
                                                            "XAmzContentSHA256Mismatch"};

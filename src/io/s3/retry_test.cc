@@ -26,6 +26,7 @@ TEST(Retry, JudgesAnswers) {
     EXPECT_EQ(judge_answer(status, ""), Verdict::kFinal) << status;
   EXPECT_EQ(judge_answer(400, "RequestTimeout"), Verdict::kTransient);
   EXPECT_EQ(judge_answer(409, "ConditionalRequestConflict"), Verdict::kTransient);
+  EXPECT_EQ(judge_answer(409, "ExistingObjectIsDirectory"), Verdict::kTransient);
   EXPECT_EQ(judge_answer(403, "RequestTimeTooSkewed"), Verdict::kSkewed);
 }
 

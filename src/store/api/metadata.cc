@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/try.h"
 #include "store/api/translate.h"
+#include "store/save.h"
 #include "store/write/describe.h"
 
 namespace kilter {
@@ -84,11 +85,8 @@ Result<SortedJson> to_json(const kilter::Metadata& metadata) {
 Result<SortedJson> to_json(const std::vector<kilter::Lineage>& lineage) {
   SortedJson out = SortedJson::array();
   for (const kilter::Lineage& from : lineage) {
-    SortedJson entry;
-    entry["operation"] = from.operation;
-    KILTER_ASSIGN(entry["parameters"], to_json(from.parameters));
-    entry["inputs"] = from.inputs;
-    out.push_back(std::move(entry));
+    KILTER_ASSIGN(const SortedJson parameters, to_json(from.parameters));
+    out.push_back(lineage_entry(from.operation, parameters, from.inputs));
   }
   return out;
 }

@@ -31,6 +31,11 @@ Result<store::SaveRequest> internal_request(store::Store& store, io::FileSystem&
   out.message = request.message;
   KILTER_ASSIGN(out.metadata, store::api::to_json(request.metadata));
   KILTER_ASSIGN(out.lineage, store::api::to_json(request.lineage));
+  if (out.lineage.empty() && store::parse_store_address(request.source)) {
+    KILTER_ASSIGN(const std::string input, store::lineage_input(request.source));
+    out.lineage.push_back(store::lineage_entry("copy", store::SortedJson::object(), {input}));
+  }
+  out.skip_present = request.skip_present;
   out.time_unix_ns = request.time_unix_ns;
   out.fast = request.fast;
   out.thread_count = request.thread_count;
@@ -65,6 +70,7 @@ Result<SaveOutcome> Store::save(const SaveRequest& request) {
   seen.save();  // a hint for the next save: nothing is lost without it
   SaveOutcome out;
   out.commit = to_hex(saved.commit);
+  out.present = saved.present;
   out.metadata = store::api::to_metadata(saved.content.metadata);
   out.file_count = saved.file_count;
   out.file_bytes = saved.file_bytes;

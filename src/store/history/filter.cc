@@ -179,6 +179,9 @@ class FilterParser {
       at_ = end + 1;
       return true;
     }
+    // "loss<<2" is a slip; who means a text that begins so puts it in quotes.
+    if (at_ < text_.size() && std::string_view("<>=!~").find(text_[at_]) != std::string_view::npos)
+      return false;
     while (at_ < text_.size() && text_[at_] != ' ' && text_[at_] != ')' && text_[at_] != '(')
       value += text_[at_++];
     return !value.empty();

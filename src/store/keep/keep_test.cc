@@ -129,6 +129,22 @@ TEST_F(KeepingAStore, WhatIsKeptLeansOnNothingThatWasGivenUp) {
   EXPECT_EQ(again->encoded_count, 0U);
 }
 
+TEST_F(KeepingAStore, RetentionStopsAtATagThatNoRuleKeepsAndAtANumberThatNobodyStates) {
+  ASSERT_TRUE(worked(move_ref(store_->place(), RefKind::kTag, "v1", commits_[1], {})));
+  const auto history = History::load(*store_);
+  STORE_OK(history);
+  RetainRules rules;
+  rules.last = 1;
+  EXPECT_EQ(decide_retention(*history, rules).error().code, ErrorCode::kInvalidArgument);
+  rules.tagged = true;
+  rules.best = {{1, "los", false}};
+  EXPECT_EQ(decide_retention(*history, rules).error().code, ErrorCode::kNotFound);
+  rules.best.clear();
+  const auto decision = decide_retention(*history, rules);
+  STORE_OK(decision);
+  EXPECT_EQ(decision->kept.size(), 2U);
+}
+
 TEST_F(KeepingAStore, RetentionNamesEachReasonOnce) {
   ASSERT_TRUE(worked(move_ref(store_->place(), RefKind::kBranch, "other", commits_[4], {})));
   const auto history = History::load(*store_);

@@ -114,6 +114,32 @@ Result<RetainRules::Best> parse_best(const std::string& text) {
   return best;
 }
 
+namespace {
+
+/// A rule that keeps nothing because its key is misspelt must not cost anybody a checkpoint.
+Status check_best(const History& history, const RetainRules::Best& best) {
+  const bool stated = std::ranges::any_of(history.commits(), [&](const CommitSummary& commit) {
+    return !commit.retired && commit.number(best.key).has_value();
+  });
+  if (stated) return ok();
+  return fail(Error(ErrorCode::kNotFound,
+                    fmt::format("no checkpoint states a number \"{}\", so none is best", best.key))
+                  .advise("nothing was changed; see `kilter log`"));
+}
+
+/// What a tag names stays restorable until the tag is removed, whatever the rules say.
+Status check_tags(const History& history, const RetainDecision& decision) {
+  for (const std::size_t commit : decision.retired)
+    for (const std::string& name : history.names_at(commit))
+      return fail(Error(ErrorCode::kInvalidArgument,
+                        fmt::format("{} points to a commit that no rule keeps", name))
+                      .advise("keep what has a tag with --tagged, or remove it with "
+                              "`kilter tag STORE NAME --delete`"));
+  return ok();
+}
+
+}  // namespace
+
 Result<RetainDecision> decide_retention(const History& history, const RetainRules& rules) {
   const bool any = rules.last || rules.every || !rules.best.empty() || rules.tagged;
   if (!any)
@@ -121,7 +147,12 @@ Result<RetainDecision> decide_retention(const History& history, const RetainRule
                     .advise("say what stays: --last 3, --every 1000, --best 2:loss, --tagged"));
   if (rules.every && *rules.every == 0)
     return fail(ErrorCode::kInvalidArgument, "--every needs a number of steps above 0");
-  return Decider(history, rules).run();
+  if (rules.last && *rules.last == 0)
+    return fail(ErrorCode::kInvalidArgument, "--last needs a number above 0");
+  for (const RetainRules::Best& best : rules.best) KILTER_TRY(check_best(history, best));
+  RetainDecision decision = Decider(history, rules).run();
+  KILTER_TRY(check_tags(history, decision));
+  return decision;
 }
 
 Status check_removable(const History& history, std::size_t commit) {

@@ -70,6 +70,7 @@ TEST(MountTree, ShowsBranchesTagsStepsAndCommits) {
   EXPECT_EQ(mounted.names("commits").size(), 2U);
   EXPECT_EQ(mounted.names("branches/main"), (Names{"config.json", "weights/"}));
   EXPECT_EQ(mounted.names("steps/00000001/weights"), Names{"model.safetensors"});
+  EXPECT_EQ(mounted.names("steps/1/weights"), Names{"model.safetensors"});
 }
 
 TEST(MountTree, ReadsTheBytesThatWereSaved) {
@@ -138,8 +139,9 @@ TEST(MountTree, ShowsASingleFileAsAFolderWithOne) {
 
 TEST(MountTree, SaysWhatIsNotThere) {
   const Mounted mounted;
-  for (const char* path : {"x", "branches/x", "branches/main/x", "steps/1", "commits/0123456789ab",
-                           "branches/main/weights/model.safetensors/x"}) {
+  for (const char* path :
+       {"x", "branches/x", "branches/main/x", "steps/7", "steps/1x", "steps/000000001",
+        "commits/0123456789ab", "branches/main/weights/model.safetensors/x"}) {
     const auto entry = mounted.walk(path);
     ASSERT_FALSE(entry.has_value()) << path;
     const bool below_file = entry.error().code == ErrorCode::kInvalidArgument;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace kilter::store {
@@ -12,10 +13,22 @@ constexpr double kStepMax = 1e15;  // beyond it a double may not be the number t
 
 constexpr std::string_view kCommitsPrefix = "commits/";
 
+constexpr std::size_t kStepDigits = 8;  // so that listings are in order
+
+std::string padded_step(std::string digits) {
+  if (digits.size() < kStepDigits) digits.insert(0, kStepDigits - digits.size(), '0');
+  return digits;
+}
+
 std::optional<std::string> step_name(const CommitSummary& commit) {
   const auto step = commit.number("step");
   if (!step || *step < 0 || *step > kStepMax || *step != std::floor(*step)) return std::nullopt;
-  return fmt::format("{:08}", static_cast<std::uint64_t>(*step));
+  return padded_step(fmt::format("{}", static_cast<std::uint64_t>(*step)));
+}
+
+bool is_plain_number(std::string_view name) {
+  return !name.empty() && name.size() < kStepDigits &&
+         std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; });
 }
 
 }  // namespace
@@ -76,7 +89,10 @@ std::optional<MountSpot> MountView::find(std::string_view path) const {
     if (path.empty()) return MountSpot{};
     const std::string name(path.substr(0, path.find('/')));
     path.remove_prefix(std::min(path.size(), name.size() + 1));
-    const auto entry = folder->second.find(name);
+    auto entry = folder->second.find(name);
+    // Who types a step leaves out the zeros.
+    if (entry == folder->second.end() && at == "steps" && is_plain_number(name))
+      entry = folder->second.find(padded_step(name));
     if (entry == folder->second.end()) return std::nullopt;
     if (entry->second) return MountSpot{entry->second, std::string(path)};
     at += at.empty() ? name : "/" + name;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <optional>
 
 #include "kilter/checkpoint.h"
@@ -52,6 +53,25 @@ constexpr std::array<KeyAlias, 30> kAliases = {{
     {"base_model", "model.base"},
     {"base_model_relation", "model.relation"},
 }};
+
+// Keys of spec/metadata.md that are numbers; the first three count and are whole.
+constexpr std::array<std::string_view, 11> kNumberKeys = {
+    "step",        "tokens_seen",   "samples_seen",  "epoch", "loss",        "eval_loss",
+    "best_metric", "learning_rate", "gradient_norm", "flops", "wall_seconds"};
+constexpr std::size_t kCountKeys = 3;
+
+bool is_key_character(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view("_.-/:").find(c) != std::string_view::npos;
+}
+
+/// What trainers print where a number has ceased to be one.
+bool is_no_number(const SortedJson& value) {
+  if (!value.is_string()) return false;
+  std::string text = ascii_lower(value.get<std::string>());
+  if (text.starts_with('-') || text.starts_with('+')) text.erase(0, 1);
+  return text == "nan" || text == "inf" || text == "infinity";
+}
 
 constexpr std::uint64_t kSideFileBytesMax = 16ULL << 20;
 
@@ -142,6 +162,24 @@ SortedJson metadata_value(std::string_view text) {
   const auto json = parse_json(text, {.bytes_max = kSideFileBytesMax, .depth_max = 32});
   if (json) return SortedJson(*json);
   return std::string(text);
+}
+
+Status check_stated(const std::string& key, const SortedJson& value) {
+  if (!std::ranges::all_of(key, is_key_character))
+    return fail(Error(ErrorCode::kInvalidArgument,
+                      "\"" + escape_text(key, 80) + "\" cannot be a key of metadata")
+                    .advise("letters, digits and _ . - / : can, so that conditions can name it"));
+  const auto listed = std::ranges::find(kNumberKeys, key);
+  if (listed == kNumberKeys.end() || value.is_null()) return ok();
+  const bool count = static_cast<std::size_t>(listed - kNumberKeys.begin()) < kCountKeys;
+  const bool whole =
+      value.is_number_unsigned() || (value.is_number() && value.get<double>() >= 0 &&
+                                     std::floor(value.get<double>()) == value.get<double>());
+  if (count ? whole : value.is_number() || is_no_number(value)) return ok();
+  return fail(Error(ErrorCode::kInvalidArgument,
+                    key + (count ? " needs a whole number" : " needs a number"))
+                  .wanted(count ? "as in 1200" : "as in 1.93", escape_text(value.dump(), 80))
+                  .advise("other keys may hold anything: see spec/metadata.md"));
 }
 
 SortedJson describe_source(const TreeSource& source, std::string* format) {
