@@ -207,9 +207,9 @@ Status ChunkWriter::close_pack() {
   if (pack_ == nullptr) return ok();
   KILTER_ASSIGN(PackWriter::Finished finished, pack_->seal());
   KILTER_TRY(wait_published());
-  publishing_ = std::async(
-      std::launch::async,
-      [pack = std::shared_ptr<PackWriter>(std::move(pack_))] { return pack->publish(); });
+  publishing_ = std::async(kPublishApart, [pack = std::shared_ptr<PackWriter>(std::move(pack_))] {
+    return pack->publish();
+  });
   const auto number = static_cast<std::uint32_t>(content_.packs.size());
   content_.packs.push_back(finished.pack);
   for (const ChunkRecord& record : finished.records) content_.chunks.push_back({record, number});
