@@ -28,7 +28,12 @@ Status check_free(const std::string& address) {
                         "name the store behind what is to be saved, as in `kilter save FILE "
                         "runs.kilter`; it is made if it is missing");
   const auto entries = files.list(address);
-  if (entries && !std::ranges::all_of(*entries, is_of_a_store, &io::FolderEntry::name))
+  if (!entries) return ok();
+  // Another saver may have made the store since the caller looked.
+  const bool made =
+      std::ranges::find(*entries, kStoreFile, &io::FolderEntry::name) != entries->end();
+  if (made) return ok();
+  if (!std::ranges::all_of(*entries, is_of_a_store, &io::FolderEntry::name))
     return refuse_place(address, "the folder holds something else than a store",
                         "name a new folder");
   return ok();
