@@ -46,10 +46,21 @@ void compare_summary(std::string_view text, const Commit& commit) {
   }
 }
 
+/// What is read to resolve an address is what is read of the whole.
+void compare_lean_summary(std::string_view text, const Commit& commit) {
+  SummaryReader reader;
+  const Digest digest = blake3(as_bytes(text));
+  const auto whole = reader.read(digest, commit.time_unix_ns, text);
+  const auto lean = reader.read_for("best:loss", digest, commit.time_unix_ns, text);
+  check(whole && lean && lean->parents == whole->parents);
+  for (const char* key : {"best", "loss", "s"}) check(lean->number(key) == whole->number(key));
+}
+
 void try_commit(std::string_view text) {
   const auto commit = parse_commit(text);
   if (!commit) return;
   compare_summary(text, *commit);
+  compare_lean_summary(text, *commit);
   const std::string written = commit_text(*commit);
   const auto again = parse_commit(written);
   check(again && commit_text(*again) == written);

@@ -34,8 +34,9 @@ class Run:
 class Program:
     """Runs `kilter` the way a person would: arguments in, status and text out."""
 
-    def __init__(self, path):
+    def __init__(self, path, cache):
         self.path = path
+        self.cache = str(cache)  # not the user's own
 
     def __call__(self, *arguments, status=None, timeout=120, env=None, cwd=None,
                  prefix=()):
@@ -43,7 +44,7 @@ class Program:
         completed = subprocess.run(
             [*prefix, str(self.path), *map(str, arguments)], capture_output=True, text=True,
             errors="surrogateescape", stdin=subprocess.DEVNULL, timeout=timeout, cwd=cwd,
-            env={**os.environ, **(env or {})}, check=False)
+            env={**os.environ, "KILTER_CACHE": self.cache, **(env or {})}, check=False)
         run = Run(completed)
         if status is not None:
             assert run.status == status, run
@@ -61,10 +62,10 @@ def build_folder():
 
 
 @pytest.fixture(scope="session")
-def kilter(build_folder):
+def kilter(build_folder, tmp_path_factory):
     path = build_folder / "apps" / "cli" / "kilter"
     assert path.is_file(), f"{path} is not built: run `make build`"
-    return Program(path)
+    return Program(path, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,9 @@ from make_model_samples import Sample, sample_names, write_sample, write_shards
 
 
 @pytest.fixture(scope="module")
-def program(request):
+def program(request, tmp_path_factory):
     path = os.environ.get("KILTER_BIN")
-    return Program(Path(path)) if path else request.getfixturevalue("kilter")
+    return Program(Path(path), tmp_path_factory.mktemp("cache")) if path else request.getfixturevalue("kilter")
 
 
 def answer_to(report, what):

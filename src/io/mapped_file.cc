@@ -13,11 +13,6 @@
 namespace kilter::io {
 namespace {
 
-std::size_t page_bytes() {
-  static const auto bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  return bytes;
-}
-
 int to_madvise(MapAdvice advice) {
   switch (advice) {
     case MapAdvice::kSequential:

@@ -21,8 +21,6 @@ constexpr std::uint64_t kWindowPages = 64;
 constexpr std::uint64_t kWindowsMax = 256;
 constexpr std::uint64_t kProbes = 64;
 
-std::uint64_t cached_page_bytes() { return static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)); }
-
 /// Since Linux 5.2 mincore tells the truth only to those who could write the file.
 bool mincore_is_honest(int fd) {
   struct stat info{};
@@ -67,11 +65,16 @@ double fraction_by_probing(const ReadFile& file, std::uint64_t page) {
 
 }  // namespace
 
+std::uint64_t page_bytes() {
+  static const auto bytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return bytes;
+}
+
 double cached_fraction(const ReadFile& file) {
   if (file.fd() < 0 || file.bytes() == 0) return 1;
-  if (!mincore_is_honest(file.fd())) return fraction_by_probing(file, cached_page_bytes());
+  if (!mincore_is_honest(file.fd())) return fraction_by_probing(file, page_bytes());
   const auto mapped = MappedFile::map(file);
-  return mapped ? fraction_by_mincore(*mapped, cached_page_bytes()) : 0;
+  return mapped ? fraction_by_mincore(*mapped, page_bytes()) : 0;
 }
 
 void read_ahead(const ReadFile& file, std::uint64_t offset_bytes, std::uint64_t count_bytes) {

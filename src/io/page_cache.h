@@ -7,6 +7,9 @@
 
 namespace kilter::io {
 
+/// Bytes of a page of memory.
+std::uint64_t page_bytes();
+
 /// Part of the file's pages that are in the page cache, 0 to 1, from samples where the file is
 /// large. Reads nothing from the disk. 1 for a file without descriptor (it is in memory); 0 where
 /// the kernel does not say. An empty file is 1.

@@ -110,9 +110,9 @@ const FaultScenario kFaultScenarios[] = {
        return save_round(store, 7, kFaultTensorBytes).map([](const SaveOutcome&) {});
      }},
     {"Collect", 1, 1,
-     [](Store& store) -> Status { return collect(store, {}).map([](const CollectOutcome&) {}); }},
+     [](Store& store) -> Status { return collect(store, {}).map([](const CollectReport&) {}); }},
     {"Compact", 3, 3,
-     [](Store& store) -> Status { return compact(store, {}).map([](const CompactOutcome&) {}); }},
+     [](Store& store) -> Status { return compact(store, {}).map([](const CompactReport&) {}); }},
     {"PushIn", 1, 1, push_in},
     {"PushOut", 1, 1, push_out},
 };

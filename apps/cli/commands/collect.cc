@@ -32,7 +32,7 @@ Result<std::shared_ptr<store::Store>> open_named(const Invocation& invocation) {
   return store::open_store(address.store);
 }
 
-Json collected_json(const store::CollectOutcome& outcome) {
+Json collected_json(const store::CollectReport& outcome) {
   return {{"removed_packs", outcome.removed_packs},
           {"removed_bytes", outcome.removed_bytes},
           {"waiting_packs", outcome.waiting_packs},
@@ -42,7 +42,7 @@ Json collected_json(const store::CollectOutcome& outcome) {
           {"writers", outcome.writers}};
 }
 
-void print_waiting(const store::CollectOutcome& outcome) {
+void print_waiting(const store::CollectReport& outcome) {
   if (outcome.waiting_bytes == 0) return;
   std::printf("%s in %s packs wait until %zu running writers are done: run it again then\n",
               format_bytes(outcome.waiting_bytes).c_str(),
@@ -105,8 +105,8 @@ Status compact(const Invocation& invocation) {
 Json stats_json(const store::StoreStats& stats) {
   Json forms = Json::array();
   for (const store::FormStats& form : stats.forms)
-    forms.push_back({{"form", store::form_name(form.form)},
-                     {"element", store::element_name(form.element)},
+    forms.push_back({{"form", form.form},
+                     {"element", form.element},
                      {"chunks", form.chunk_count},
                      {"bytes", form.plain_bytes},
                      {"stored_bytes", form.stored_bytes}});
@@ -147,8 +147,8 @@ Status stats(const Invocation& invocation) {
                                            "chunks", "bytes", "stored", "ratio"))
                           .c_str());
   for (const store::FormStats& form : stats.forms)
-    std::printf("%s\n", fmt::format("{:<10}{:<8}{:>10}{:>12}{:>12}{:>10.2f}x", form_name(form.form),
-                                    element_name(form.element), format_count(form.chunk_count),
+    std::printf("%s\n", fmt::format("{:<10}{:<8}{:>10}{:>12}{:>12}{:>10.2f}x", form.form,
+                                    form.element, format_count(form.chunk_count),
                                     format_bytes(form.plain_bytes), format_bytes(form.stored_bytes),
                                     ratio(form.plain_bytes, form.stored_bytes))
                             .c_str());

@@ -50,7 +50,7 @@ Json diff_json(const store::CommitDiff& diff, bool all) {
                          {"shape_changed", tensor.shape_changed}});
   for (const store::MetadataChange& change : diff.metadata)
     metadata.push_back({{"key", change.key}, {"before", change.before}, {"after", change.after}});
-  return {{"same", diff.same()},
+  return {{"same", diff.same},
           {"files", files},
           {"tensors", tensors},
           {"metadata", metadata},
@@ -115,7 +115,7 @@ int run(const Invocation& invocation) {
   } else {
     print_diff(invocation, *diff);
   }
-  return diff->same() ? 0 : 1;
+  return diff->same ? 0 : 1;
 }
 
 }  // namespace

@@ -91,22 +91,7 @@ Result<CommitDiff> Store::diff(std::string_view before, const Store& other,
                                std::string_view after) const {
   KILTER_ASSIGN(const auto a, store::find_commit(impl_->store, std::string(before)));
   KILTER_ASSIGN(const auto b, store::find_commit(other.impl_->store, std::string(after)));
-  KILTER_ASSIGN(auto diff, store::diff_commits(*a.store, a.digest, *b.store, b.digest));
-  CommitDiff out;
-  out.same = diff.same();
-  out.new_plain_bytes = diff.new_plain_bytes;
-  out.new_stored_bytes = diff.new_stored_bytes;
-  for (store::FileChange& file : diff.files)
-    out.files.push_back({static_cast<Change>(file.change), std::move(file.path), file.bytes_before,
-                         file.bytes_after});
-  for (store::TensorChange& tensor : diff.tensors)
-    out.tensors.push_back({static_cast<Change>(tensor.change), std::move(tensor.name),
-                           std::move(tensor.file), tensor.bytes, tensor.changed_bytes,
-                           tensor.shape_changed});
-  for (store::MetadataChange& change : diff.metadata)
-    out.metadata.push_back(
-        {std::move(change.key), std::move(change.before), std::move(change.after)});
-  return out;
+  return store::diff_commits(*a.store, a.digest, *b.store, b.digest);
 }
 
 }  // namespace kilter

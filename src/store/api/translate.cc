@@ -63,12 +63,6 @@ std::vector<kilter::StoreRef> to_refs(const std::vector<Ref>& refs) {
   return out;
 }
 
-kilter::CollectReport to_report(const CollectOutcome& outcome) {
-  return {outcome.removed_packs, outcome.removed_bytes, outcome.waiting_packs,
-          outcome.waiting_bytes, outcome.dead_bytes,    outcome.swept_files,
-          outcome.writers};
-}
-
 kilter::CheckReport to_report(CheckOutcome outcome) {
   kilter::CheckReport out;
   out.commit_count = outcome.commit_count;

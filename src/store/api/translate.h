@@ -7,7 +7,6 @@
 
 #include "store/history/history.h"
 #include "store/keep/check.h"
-#include "store/keep/collect.h"
 
 namespace kilter::store::api {
 
@@ -22,7 +21,6 @@ std::vector<kilter::Lineage> to_lineage(const SortedJson& json);
 Result<kilter::CommitInfo> to_info(Store& store, const History& history, std::size_t commit);
 std::vector<kilter::StoreRef> to_refs(const std::vector<Ref>& refs);
 
-kilter::CollectReport to_report(const CollectOutcome& outcome);
 kilter::CheckReport to_report(CheckOutcome outcome);
 
 }  // namespace kilter::store::api

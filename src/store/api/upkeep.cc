@@ -5,7 +5,6 @@
 #include "base/try.h"
 #include "store/api/store_impl.h"
 #include "store/api/translate.h"
-#include "store/codecs/codec.h"
 #include "store/keep/compact.h"
 #include "store/keep/repair.h"
 #include "store/keep/retain.h"
@@ -69,8 +68,7 @@ Result<RetainReport> Store::retain(const RetainRequest& request) {
 }
 
 Result<CollectReport> Store::collect(const CollectRequest& request) {
-  return store::collect(*impl_->store, {request.dry_run, request.context})
-      .map([](const store::CollectOutcome& outcome) { return store::api::to_report(outcome); });
+  return store::collect(*impl_->store, request);
 }
 
 Result<CompactReport> Store::compact(const CompactRequest& request) {
@@ -80,9 +78,7 @@ Result<CompactReport> Store::compact(const CompactRequest& request) {
   inner.thread_count = request.thread_count;
   inner.max_memory_bytes = request.max_memory_bytes;
   inner.context = request.context;
-  KILTER_ASSIGN(const auto done, store::compact(*impl_->store, inner));
-  return CompactReport{done.before_bytes, done.after_bytes, done.encoded_count, done.smaller_count,
-                       store::api::to_report(done.collected)};
+  return store::compact(*impl_->store, inner);
 }
 
 Result<CheckReport> Store::check(const CheckRequest& request) const {
@@ -117,8 +113,8 @@ Result<RepairReport> Store::repair(const std::string& address, const RepairReque
 }
 
 Result<TransferReport> Store::push(const std::string& to, const TransferRequest& request) const {
-  KILTER_ASSIGN(const auto target,
-                request.dry_run ? store::open_store(to) : store::open_or_create_store(to));
+  KILTER_ASSIGN(const auto target, request.dry_run ? store::open_or_imagine_store(to)
+                                                   : store::open_or_create_store(to));
   return copy_between(*impl_->store, *target, request);
 }
 
@@ -129,22 +125,7 @@ Result<TransferReport> Store::pull(const std::string& from, const TransferReques
 
 Result<StoreStats> Store::stats(const RunContext& context) const {
   KILTER_TRY(impl_->store->refresh());
-  KILTER_ASSIGN(auto stats, store::store_stats(*impl_->store, context));
-  StoreStats out;
-  out.commit_count = stats.commit_count;
-  out.retired_count = stats.retired_count;
-  out.file_bytes = stats.file_bytes;
-  out.unique_bytes = stats.unique_bytes;
-  out.stored_bytes = stats.stored_bytes;
-  out.pack_bytes = stats.pack_bytes;
-  out.index_bytes = stats.index_bytes;
-  out.pack_count = stats.pack_count;
-  for (const store::FormStats& form : stats.forms)
-    out.forms.push_back({std::string(store::form_name(form.form)),
-                         std::string(store::element_name(form.element)), form.chunk_count,
-                         form.plain_bytes, form.stored_bytes});
-  out.chunks_by_depth = std::move(stats.chunks_by_depth);
-  return out;
+  return store::store_stats(*impl_->store, context);
 }
 
 }  // namespace kilter

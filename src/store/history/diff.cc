@@ -155,11 +155,6 @@ void diff_metadata(const Commit& a, const Commit& b, CommitDiff& diff) {
 
 }  // namespace
 
-bool CommitDiff::same() const {
-  const auto same = [](const auto& change) { return change.change == Change::kSame; };
-  return std::ranges::all_of(files, same) && std::ranges::all_of(tensors, same);
-}
-
 Result<CommitDiff> diff_commits(Store& a_store, const Digest& a, Store& b_store, const Digest& b) {
   KILTER_ASSIGN(const Commit commit_a, a_store.read_commit(a));
   KILTER_ASSIGN(const Commit commit_b, b_store.read_commit(b));
@@ -178,6 +173,8 @@ Result<CommitDiff> diff_commits(Store& a_store, const Digest& a, Store& b_store,
   differ.files(diff, rest_same);
   diff_metadata(commit_a, commit_b, diff);
   KILTER_TRY(add_stored_bytes(b_store, *tree_a, *tree_b, diff));
+  const auto same = [](const auto& change) { return change.change == Change::kSame; };
+  diff.same = std::ranges::all_of(diff.files, same) && std::ranges::all_of(diff.tensors, same);
   return diff;
 }
 

@@ -111,10 +111,10 @@ TEST(CommitSummaries, ReadIntegersThatFitNoWord) {
 TEST_F(NamingCommits, DiffsByNamesOfChunks) {
   const auto same = diff_commits(*store_, commits_[1], *store_, commits_[1]);
   STORE_OK(same);
-  EXPECT_TRUE(same->same());
+  EXPECT_TRUE(same->same);
   const auto diff = diff_commits(*store_, commits_[1], *store_, commits_[2]);
   STORE_OK(diff);
-  EXPECT_FALSE(diff->same());
+  EXPECT_FALSE(diff->same);
   ASSERT_EQ(diff->tensors.size(), 1U);
   EXPECT_EQ(diff->tensors[0].changed_bytes, 8000U);
   EXPECT_EQ(diff->metadata.size(), 2U);

@@ -82,7 +82,7 @@ bool still_waited_for(const FossilList& list, const std::vector<std::string>& al
 
 class Collector {
  public:
-  Collector(Store& store, const RunContext& context, CollectOutcome& outcome)
+  Collector(Store& store, const RunContext& context, CollectReport& outcome)
       : store_(store), context_(context), outcome_(outcome) {}
 
   /// Looks at the store as it is now. Nothing is removed from one that cannot be read whole.
@@ -177,11 +177,11 @@ class Collector {
 
   Store& store_;
   const RunContext& context_;
-  CollectOutcome& outcome_;
+  CollectReport& outcome_;
   DigestSet reachable_;
 };
 
-Status count_dead(Store& store, const std::vector<Digest>& dead, CollectOutcome& outcome) {
+Status count_dead(Store& store, const std::vector<Digest>& dead, CollectReport& outcome) {
   for (const IndexedPack& pack : store.index()->packs())
     if (std::ranges::find(dead, pack.digest) != dead.end()) {
       ++outcome.removed_packs;
@@ -223,8 +223,8 @@ Status drop_packs_from_index(Store& store, const std::set<Digest>& packs) {
   return store.refresh();
 }
 
-Result<CollectOutcome> collect(Store& store, const CollectRequest& request) {
-  CollectOutcome outcome;
+Result<CollectReport> collect(Store& store, const CollectRequest& request) {
+  CollectReport outcome;
   KILTER_ASSIGN(const auto held, lock_keeping(store));
   Collector collector(store, request.context, outcome);
   KILTER_TRY(collector.look());
@@ -240,7 +240,7 @@ Result<CollectOutcome> collect(Store& store, const CollectRequest& request) {
   return outcome;
 }
 
-Status condemn_packs(Store& store, const std::vector<Digest>& packs, CollectOutcome& outcome,
+Status condemn_packs(Store& store, const std::vector<Digest>& packs, CollectReport& outcome,
                      const RunContext& context) {
   Collector collector(store, context, outcome);
   KILTER_TRY(collector.look());

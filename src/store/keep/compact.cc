@@ -33,7 +33,7 @@ struct Work {
 
 class Compactor {
  public:
-  Compactor(Store& store, const CompactRequest& request, CompactOutcome& outcome)
+  Compactor(Store& store, const CompactRequest& request, CompactReport& outcome)
       : store_(store), request_(request), outcome_(outcome) {}
 
   Status run() {
@@ -286,7 +286,7 @@ class Compactor {
 
   Store& store_;
   const CompactRequest& request_;
-  CompactOutcome& outcome_;
+  CompactReport& outcome_;
   History history_;
   DigestSet reachable_, direct_;
   std::unordered_map<Digest, std::uint8_t, DigestHash> ceilings_;
@@ -302,13 +302,13 @@ class Compactor {
 
 }  // namespace
 
-Result<CompactOutcome> compact(Store& store, const CompactRequest& request) {
+Result<CompactReport> compact(Store& store, const CompactRequest& request) {
   if (request.chain_max < 1 || request.chain_max > kDepthMax)
     return fail(ErrorCode::kInvalidArgument, "a chain has 1 to 16 links");
   KILTER_ASSIGN(const auto held, lock_keeping(store));
   // Chunks that others lean on are read more than once.
   store.set_cache_bytes(request.max_memory_bytes / 4);
-  CompactOutcome outcome;
+  CompactReport outcome;
   {
     Compactor compactor(store, request, outcome);
     KILTER_TRY(compactor.run());

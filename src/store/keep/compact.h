@@ -3,14 +3,12 @@
 
 #include <functional>
 
-#include "kilter/progress.h"
-
 #include "store/keep/collect.h"
 
 namespace kilter::store {
 
 struct CompactRequest {
-  bool dry_run = false;            ///< measure what could be gained on a sample, write nothing
+  bool dry_run = false;            ///< encode everything, say what it would gain, keep nothing
   unsigned chain_max = kDepthMax;  ///< other chunks behind one; 1 to kDepthMax
   double dead_part_max = 0.2;      ///< packs with more dead bytes than this are written anew
   unsigned thread_count = 0;
@@ -18,18 +16,12 @@ struct CompactRequest {
   RunContext context = {};
 };
 
-struct CompactOutcome {
-  std::uint64_t before_bytes = 0;   ///< of all packs
-  std::uint64_t after_bytes = 0;    ///< of all packs once the old ones are gone
-  std::uint64_t encoded_count = 0;  ///< chunks that were looked at
-  std::uint64_t smaller_count = 0;  ///< chunks that got smaller
-  CollectOutcome collected;
-};
+using kilter::CompactReport;
 
 /// Encodes what was saved fast, tensor by tensor along the history: against the same tensor of the
 /// commit before, or as the rounded copy of another tensor of the same commit, whichever is
 /// smallest; then drops the packs that are no longer needed. May be interrupted at any time: what
 /// is done stays done. Safe beside readers and savers. Errors: as collect().
-Result<CompactOutcome> compact(Store& store, const CompactRequest& request);
+Result<CompactReport> compact(Store& store, const CompactRequest& request);
 
 }  // namespace kilter::store

@@ -30,8 +30,8 @@ Result<StoreStats> store_stats(Store& store, const RunContext& context) {
                                   return p.record.stored_bytes;
                                 })->record;
     FormStats& form = forms[{record.form, record.element}];
-    form.form = record.form;
-    form.element = record.element;
+    form.form = form_name(record.form);
+    form.element = element_name(record.element);
     ++form.chunk_count;
     form.plain_bytes += record.bytes;
     form.stored_bytes += record.stored_bytes;

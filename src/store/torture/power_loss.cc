@@ -47,7 +47,7 @@ Status save_one_more(Store& store, std::uint64_t tip, std::uint64_t bytes) {
 }
 
 Status collect_now(Store& store) {
-  return collect(store, {}).map([](const CollectOutcome&) {});
+  return collect(store, {}).map([](const CollectReport&) {});
 }
 
 const std::vector<LossScenario>& loss_scenarios() {

@@ -56,59 +56,49 @@ struct RansTables {
   }
 };
 
-void check_agrees_with_the_reference_for_every_alphabet_and_contexts() {
-  for (const unsigned kinds : {1U, 2U, 3U, 17U, 256U}) {
-    for (const std::size_t context_count : {1U, 3U, 16U}) {
-      constexpr std::size_t kRounds = 40;
-      const auto symbols = skewed_symbols(kRounds * kRansLanes, kinds, kinds);
-      auto contexts = skewed_symbols(symbols.size(), static_cast<unsigned>(context_count), 9);
-      const RansTables tables(symbols, contexts, context_count);
-      RansCoding coding{tables.encode.data(), contexts.data(), kRansLanes};
+/// Whole rounds of symbols there and back: the same words and states as the reference makes.
+void expect_same_coding(const RansTables& tables, RansCoding coding,
+                        const std::vector<std::uint8_t>& symbols) {
+  const std::size_t rounds = symbols.size() / kRansLanes;
+  coding.table = tables.encode.data();
+  std::vector<std::uint32_t> states(kRansLanes, kRansLow), other = states;
+  std::vector<std::uint16_t> words(symbols.size() + 16), other_words = words;
+  auto* const end =
+      rans_encode_reference(coding, symbols.size(), states.data(), symbols.data(), words.data());
+  auto* const other_end =
+      rans_encode_rounds(coding, rounds, other.data(), symbols.data(), other_words.data());
+  ASSERT_EQ(states, other);
+  ASSERT_EQ(end - words.data(), other_end - other_words.data());
+  const auto count = static_cast<std::size_t>(end - words.data());
+  ASSERT_TRUE(std::equal(words.data(), end, other_words.data()));
 
-      std::vector<std::uint32_t> states(kRansLanes, kRansLow), other = states;
-      std::vector<std::uint16_t> words(symbols.size() + 16), other_words = words;
-      auto* const end = rans_encode_reference(coding, symbols.size(), states.data(), symbols.data(),
-                                              words.data());
-      auto* const other_end =
-          rans_encode_rounds(coding, kRounds, other.data(), symbols.data(), other_words.data());
-      ASSERT_EQ(states, other) << kinds;
-      ASSERT_EQ(end - words.data(), other_end - other_words.data());
-      const auto count = static_cast<std::size_t>(end - words.data());
-      ASSERT_TRUE(std::equal(words.data(), end, other_words.data()));
-
-      std::vector<std::uint16_t> stream(words.rend() - static_cast<std::ptrdiff_t>(count),
-                                        words.rend());
-      stream.resize(count + kRansReadAheadBytes);
-      const auto* next = reinterpret_cast<const std::byte*>(stream.data());
-      const std::byte* const last = next + 2 * stream.size();
-      coding.table = tables.decode.data();
-      std::vector<std::uint8_t> found(symbols.size());
-      ASSERT_EQ(rans_decode_rounds(coding, kRounds, states.data(), next, last, found.data()),
-                kRounds);
-      ASSERT_EQ(found, symbols);
-      ASSERT_EQ(next, reinterpret_cast<const std::byte*>(stream.data()) + 2 * count);
-    }
-  }
-}
-TEST(RansKernel, AgreesWithTheReferenceForEveryAlphabetAndContexts) {
-  on_every_target(check_agrees_with_the_reference_for_every_alphabet_and_contexts);
+  std::vector<std::uint16_t> stream(words.rend() - static_cast<std::ptrdiff_t>(count),
+                                    words.rend());
+  stream.resize(count + kRansReadAheadBytes);
+  const auto* next = reinterpret_cast<const std::byte*>(stream.data());
+  coding.table = tables.decode.data();
+  std::vector<std::uint8_t> found(symbols.size());
+  ASSERT_EQ(rans_decode_rounds(coding, rounds, states.data(), next, next + 2 * stream.size(),
+                               found.data()),
+            rounds);
+  ASSERT_EQ(found, symbols);
+  ASSERT_EQ(next, reinterpret_cast<const std::byte*>(stream.data()) + 2 * count);
 }
 
-void check_decodes_any_words_as_the_reference_does() {
-  const auto symbols = skewed_symbols(4096, 30, 1);
-  const RansTables tables(symbols, std::vector<std::uint8_t>(symbols.size()), 1);
-  const RansCoding coding{tables.decode.data(), nullptr, kRansLanes};
+/// Any words and states, as damage makes them.
+void expect_same_decoding(const RansCoding& coding) {
+  constexpr std::size_t kMostRounds = 256;
   std::mt19937 random(4);
-  std::vector<std::byte> words(3000);
+  std::vector<std::byte> words(6000);
   for (std::byte& byte : words) byte = static_cast<std::byte>(random());
   std::vector<std::uint32_t> states(kRansLanes), other;
   for (std::uint32_t& state : states) state = static_cast<std::uint32_t>(random());
   states[0] = 0;
   states[63] = ~0U;
   other = states;
-  std::vector<std::uint8_t> found(8192), expected(8192);
+  std::vector<std::uint8_t> found(kMostRounds * kRansLanes), expected = found;
   const std::byte* next = words.data();
-  const std::size_t rounds = rans_decode_rounds(coding, 128, states.data(), next,
+  const std::size_t rounds = rans_decode_rounds(coding, kMostRounds, states.data(), next,
                                                 words.data() + words.size(), found.data());
   const std::byte* const end =
       rans_decode_reference(coding, rounds * kRansLanes, other.data(), words.data(),
@@ -118,9 +108,28 @@ void check_decodes_any_words_as_the_reference_does() {
   EXPECT_EQ(states, other);
   EXPECT_EQ(found, expected);
 }
-TEST(RansKernel, DecodesAnyWordsAsTheReferenceDoes) {
-  on_every_target(check_decodes_any_words_as_the_reference_does);
+
+void check_every_alphabet_and_contexts() {
+  for (const unsigned kinds : {1U, 2U, 3U, 17U, 256U}) {
+    for (const std::size_t context_count : {1U, 3U, 16U}) {
+      SCOPED_TRACE(testing::Message() << kinds << " kinds, " << context_count << " contexts");
+      const auto symbols = skewed_symbols(40 * kRansLanes, kinds, kinds);
+      const auto contexts = skewed_symbols(symbols.size(), static_cast<unsigned>(context_count), 9);
+      const RansTables tables(symbols, contexts, context_count);
+      expect_same_coding(tables, {nullptr, contexts.data(), kRansLanes}, symbols);
+    }
+  }
 }
+TEST(RansKernel, AgreesWithTheReferenceForEveryAlphabetAndContexts) {
+  on_every_target(check_every_alphabet_and_contexts);
+}
+
+void check_any_words() {
+  const auto symbols = skewed_symbols(4096, 30, 1);
+  const RansTables tables(symbols, std::vector<std::uint8_t>(symbols.size()), 1);
+  expect_same_decoding({tables.decode.data(), nullptr, kRansLanes});
+}
+TEST(RansKernel, DecodesAnyWordsAsTheReferenceDoes) { on_every_target(check_any_words); }
 
 /// Symbols around `middle` as the exponents of weights are; one of `strays_one_in` is anything.
 std::vector<std::uint8_t> neighbours(std::size_t count, unsigned middle, unsigned strays_one_in) {
@@ -135,71 +144,26 @@ std::vector<std::uint8_t> neighbours(std::size_t count, unsigned middle, unsigne
   return out;
 }
 
-void check_agrees_with_the_reference_in_every_window() {
+void check_every_window() {
   for (const unsigned middle : {0U, 20U, 121U, 250U}) {
     for (const unsigned first : {0U, 1U, 10U, 105U, 224U, 240U, 255U}) {
-      constexpr std::size_t kRounds = 200;
-      const auto symbols = neighbours(kRounds * kRansLanes, middle, 2000);
+      SCOPED_TRACE(testing::Message() << "around " << middle << ", window from " << first);
+      const auto symbols = neighbours(200 * kRansLanes, middle, 2000);
       const RansTables tables(symbols, std::vector<std::uint8_t>(symbols.size()), 1);
-      RansCoding coding{tables.encode.data(), nullptr, kRansLanes, true,
-                        static_cast<std::uint8_t>(first)};
-      std::vector<std::uint32_t> states(kRansLanes, kRansLow), other = states;
-      std::vector<std::uint16_t> words(symbols.size() + 16), other_words = words;
-      auto* const end = rans_encode_reference(coding, symbols.size(), states.data(), symbols.data(),
-                                              words.data());
-      auto* const other_end =
-          rans_encode_rounds(coding, kRounds, other.data(), symbols.data(), other_words.data());
-      ASSERT_EQ(states, other) << middle << " in " << first;
-      ASSERT_EQ(end - words.data(), other_end - other_words.data());
-      const auto count = static_cast<std::size_t>(end - words.data());
-      ASSERT_TRUE(std::equal(words.data(), end, other_words.data()));
-
-      std::vector<std::uint16_t> stream(words.rend() - static_cast<std::ptrdiff_t>(count),
-                                        words.rend());
-      stream.resize(count + kRansReadAheadBytes);
-      const auto* next = reinterpret_cast<const std::byte*>(stream.data());
-      coding.table = tables.decode.data();
-      std::vector<std::uint8_t> found(symbols.size());
-      ASSERT_EQ(rans_decode_rounds(coding, kRounds, states.data(), next, next + 2 * stream.size(),
-                                   found.data()),
-                kRounds);
-      ASSERT_EQ(found, symbols) << middle << " in " << first;
-      ASSERT_EQ(next, reinterpret_cast<const std::byte*>(stream.data()) + 2 * count);
+      expect_same_coding(
+          tables, {nullptr, nullptr, kRansLanes, true, static_cast<std::uint8_t>(first)}, symbols);
     }
   }
 }
-TEST(RansKernel, AgreesWithTheReferenceInEveryWindow) {
-  on_every_target(check_agrees_with_the_reference_in_every_window);
-}
+TEST(RansKernel, AgreesWithTheReferenceInEveryWindow) { on_every_target(check_every_window); }
 
-void check_decodes_any_words_in_a_window_as_the_reference_does() {
+void check_any_words_in_a_window() {
   const auto symbols = neighbours(4096, 121, 300);
   const RansTables tables(symbols, std::vector<std::uint8_t>(symbols.size()), 1);
-  RansCoding coding{tables.decode.data(), nullptr, kRansLanes};
-  coding.has_window = true;
-  coding.window_first = 105;
-  std::mt19937 random(4);
-  std::vector<std::byte> words(6000);
-  for (std::byte& byte : words) byte = static_cast<std::byte>(random());
-  std::vector<std::uint32_t> states(kRansLanes), other;
-  for (std::uint32_t& state : states) state = static_cast<std::uint32_t>(random());
-  states[0] = 0;
-  states[63] = ~0U;
-  other = states;
-  std::vector<std::uint8_t> found(16384), expected(16384);
-  const std::byte* next = words.data();
-  const std::size_t rounds = rans_decode_rounds(coding, 256, states.data(), next,
-                                                words.data() + words.size(), found.data());
-  const std::byte* const end =
-      rans_decode_reference(coding, rounds * kRansLanes, other.data(), words.data(),
-                            words.data() + words.size(), expected.data());
-  EXPECT_GT(rounds, 0U);
-  EXPECT_EQ(next, end);
-  EXPECT_EQ(states, other);
-  EXPECT_EQ(found, expected);
+  expect_same_decoding({tables.decode.data(), nullptr, kRansLanes, true, 105});
 }
 TEST(RansKernel, DecodesAnyWordsInAWindowAsTheReferenceDoes) {
-  on_every_target(check_decodes_any_words_in_a_window_as_the_reference_does);
+  on_every_target(check_any_words_in_a_window);
 }
 
 void check_agrees_with_the_reference_for_any_symbols() {
