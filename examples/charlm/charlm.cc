@@ -108,5 +108,8 @@ int main(int argc, char** argv) {
     if (!ticket) return give_up(ticket.error());
   }
   if (const auto saved = saver->wait(); !saved) return give_up(saved.error());
-  std::printf("it writes: %s\n", run.model.write("The ", 80, run.random).c_str());
+  std::string written = run.model.write("The ", 80, run.random);
+  for (char& c : written)
+    if (c < ' ' || c > '~') c = ' ';
+  std::printf("it writes: %s\n", written.c_str());
 }

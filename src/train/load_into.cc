@@ -12,6 +12,8 @@ namespace {
 
 /// As tensors are cut in a store, so that each of its chunks is decoded once.
 constexpr std::uint64_t kLoadElements = 1ULL << 20;
+/// While some wait for the disk, others check what came.
+constexpr unsigned kThreadsMin = 8;
 
 Status check_target(const Checkpoint& checkpoint, const LoadTarget& target) {
   if (target.number >= checkpoint.tensors().size())
@@ -32,7 +34,7 @@ class LoadRun {
       : checkpoint_(checkpoint), context_(context) {}
 
   Status run(const std::vector<LoadTarget>& targets) {
-    ThreadPool pool;
+    ThreadPool pool(std::max(kThreadsMin, usable_cpu_count()));
     for (const LoadTarget& target : targets) {
       const std::uint64_t bytes = checkpoint_.tensors()[target.number].bytes();
       const std::uint64_t part =
