@@ -14,9 +14,17 @@
 
 namespace {
 
+constexpr double kGraceSeconds = 2;  // between SIGTERM and SIGKILL
+
 int give_up(const kilter::Error& error) {
   std::fprintf(stderr, "charlm: %s\n", error.text().c_str());
   return 1;
+}
+
+/// A step that could not be saved is no reason to stop: the ones before are there.
+void warn(const kilter::Error& error) {
+  std::printf("not saved: %s\n", error.text().c_str());
+  std::fflush(stdout);
 }
 
 /// Everything the run needs to go on from where it was.
@@ -87,6 +95,7 @@ int main(int argc, char** argv) {
   options.announces_updates = true;
   options.staging_bytes_max = 1 << 20;  // a quarter of the state
   options.keep.last = 5;
+  kilter::Saver::watch_preemption();
   auto saver = kilter::Saver::open(argv[2], options);
   if (!saver) return give_up(saver.error());
   const auto resumed = saver->resume(state);
@@ -98,13 +107,23 @@ int main(int argc, char** argv) {
 
   while (run.step < steps) {
     run.forward_and_backward(text);
-    if (const auto ready = saver->before_update(); !ready) return give_up(ready.error());
+    if (const auto ready = saver->before_update(); !ready) warn(ready.error());
     charlm::adamw(run.model.parameters(), run.step + 1, charlm::learning_rate_at(run.step, steps));
     ++run.step;
+    if (kilter::Saver::preempted()) {  // SIGTERM: the machine goes away in a moment
+      const auto last = saver->on_preempt(run.step, state, kGraceSeconds, {{"loss", run.loss}});
+      if (!last) return give_up(last.error());
+      std::printf("preempted: step %lld is saved\n", static_cast<long long>(last->step));
+      return 143;
+    }
     if (run.step % every != 0 && run.step != steps) continue;
     std::printf("step %lld  loss %.4f\n", static_cast<long long>(run.step), run.loss);
     std::fflush(stdout);
-    const auto ticket = saver->save(run.step, state, {{"loss", run.loss}});
+    auto ticket = saver->save(run.step, state, {{"loss", run.loss}});
+    if (!ticket) {  // an earlier one failed: this one is tried all the same
+      warn(ticket.error());
+      ticket = saver->save(run.step, state, {{"loss", run.loss}});
+    }
     if (!ticket) return give_up(ticket.error());
   }
   if (const auto saved = saver->wait(); !saved) return give_up(saved.error());

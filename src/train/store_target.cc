@@ -38,9 +38,10 @@ class StoreTarget final : public StepTarget {
       tree.format = "folder";
       return store::add_laid_out(files, writer, tree, content.context);
     };
-    KILTER_ASSIGN(const store::SaveOutcome saved, store::save_tree(*store_, request));
-    return WrittenStep{to_hex(saved.commit), saved.totals.new_plain_bytes,
-                       saved.totals.stored_bytes};
+    const auto saved = store::save_tree(*store_, request);
+    if (!saved) return fail(explained(saved.error()));
+    return WrittenStep{to_hex(saved->commit), saved->totals.new_plain_bytes,
+                       saved->totals.stored_bytes};
   }
 
   Status retain() override {
@@ -88,6 +89,16 @@ class StoreTarget final : public StepTarget {
  private:
   static constexpr std::uint64_t kMemoryMin = 64ULL << 20;
   static constexpr double kDeadPartMax = 0.5;
+
+  /// A store that was removed under a run's feet shows as this or that file missing.
+  Error explained(const Error& error) const {
+    const auto there = store_->place().read_small(std::string(store::kStoreFile));
+    if (!there || *there) return error;
+    return Error(ErrorCode::kNotFound,
+                 "the store was removed while the run went on: " + error.text())
+        .at_path(store_->address())
+        .advise("put it back, or start again with another");
+  }
 
   Result<std::optional<Found>> open_commit(const CommitInfo& commit, double step) {
     Found found;
