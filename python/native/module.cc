@@ -5,9 +5,11 @@
 
 #include "native/bind.h"
 
+namespace nb = nanobind;
+
 NB_MODULE(_native, module) {
   module.doc() = "Kilter's engine. Private: use the package kilter.";
-  module.attr("__version__") = kilter::version();
+  module.attr("__version__") = nb::str(kilter::version().data(), kilter::version().size());
   kilter::python::bind_errors(module);
   kilter::python::bind_dtypes(module);
   kilter::python::bind_checkpoint(module);
