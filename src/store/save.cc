@@ -79,21 +79,16 @@ class Save {
     options.memory_bytes = request_.max_memory_bytes / 2;
     options.condemned = condemned_;
     options.keep_disk_busy = request_.fast;
+    options.raw = request_.raw;
     return options;
   }
 
   /// Files, then the tree that lists them.
   Status store_tree() {
-    SortedJson metadata = describe_source(request_.source, &tree_.format);
-    metadata.update(request_.metadata);
-    outcome_.content.metadata = std::move(metadata);
     writer_ = std::make_unique<ChunkWriter>(store_, writer_options());
     const std::int64_t begun = save_time();
     SourceStats stats;
-    KILTER_TRY(add_tree(request_.source, *writer_, tree_, stats, request_.seen, request_.context));
-    outcome_.warnings = unreadable_files(request_.source, tree_);
-    KILTER_TRY(writer_->wait());
-    KILTER_TRY(check_unchanged(request_.source, tree_, stats));
+    KILTER_TRY(request_.content ? store_content() : store_source(stats));
     KILTER_TRY(add_text(tree_text(tree_), ChunkKind::kTree, &outcome_.content.tree));
     outcome_.totals = writer_->totals();
     outcome_.file_count = tree_.files.size();
@@ -101,6 +96,25 @@ class Save {
     outcome_.tensor_count = tree_.tensors.size();
     remember(stats, begun);
     return request_.context.check();
+  }
+
+  Status store_source(SourceStats& stats) {
+    SortedJson metadata = describe_source(request_.source, &tree_.format);
+    metadata.update(request_.metadata);
+    outcome_.content.metadata = std::move(metadata);
+    KILTER_TRY(add_tree(request_.source, *writer_, tree_, stats, request_.seen, request_.context));
+    outcome_.warnings = unreadable_files(request_.source, tree_);
+    KILTER_TRY(writer_->wait());
+    return check_unchanged(request_.source, tree_, stats);
+  }
+
+  Status store_content() {
+    outcome_.content.metadata = request_.metadata;
+    Status added = request_.content(*writer_, tree_);
+    // Jobs that are on their way refer to what the caller gave.
+    Status done = writer_->wait();
+    KILTER_TRY(std::move(added));
+    return done;
   }
 
   /// A commit of the branch that says the same and still has its data.

@@ -1,6 +1,7 @@
 // One checkpoint into a store.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,8 @@ namespace kilter::store {
 
 struct SaveRequest {
   TreeSource source;
+  /// Where the commit's files come from instead of `source`: adds their bytes, fills the tree.
+  std::function<Status(ChunkWriter& writer, Tree& tree)> content;
   std::string branch = "main";
   std::vector<std::string> tags;
   std::optional<Digest> parent;  ///< instead of the branch's tip, for a branch that is new
@@ -26,6 +29,7 @@ struct SaveRequest {
   /// Leave chunks raw where encoding them would keep the disk waiting: the shortest save, and more
   /// for compact_store() to do.
   bool fast = false;
+  bool raw = false;  ///< encode nothing
   /// Write no commit if the branch has one of the same files, metadata and message already.
   bool skip_present = false;
   /// Files that need not be read again; is told of those that were saved. Null: all are read.

@@ -23,7 +23,8 @@ BELOW = {
     "model": ["formats", "flow", "io", "tensor", "base"],
     "ops": ["model", "formats", "flow", "io", "tensor", "base"],
     "store": ["ops", "model", "formats", "flow", "io", "tensor", "base"],
-    "cli": ["store", "ops", "model", "formats", "flow", "io", "tensor", "base"],
+    "train": ["store", "ops", "model", "formats", "flow", "io", "tensor", "base"],
+    "cli": ["train", "store", "ops", "model", "formats", "flow", "io", "tensor", "base"],
 }
 SOURCE_SUFFIXES = {".h", ".cc", ".c", ".inc"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')

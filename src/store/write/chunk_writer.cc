@@ -146,6 +146,7 @@ Status ChunkWriter::make(ChunkJob& job, Ready& ready) {
 /// Small chunks are not worth the question, and zeros and their like are no work to encode.
 bool ChunkWriter::leave_raw(const ChunkJob& job) {
   constexpr std::uint64_t kLargeBytes = 256 << 10;
+  if (options_.raw && job.kind == ChunkKind::kData) return true;
   if (!options_.keep_disk_busy || job.kind != ChunkKind::kData || job.bytes < kLargeBytes)
     return false;
   const std::lock_guard guard(mutex_);

@@ -24,6 +24,7 @@ struct ChunkWriterOptions {
   std::uint64_t memory_bytes = 192ULL << 20;  ///< of chunks on their way
   Effort effort = Effort::kFast;
   bool keep_disk_busy = false;  ///< leave chunks raw where encoding is slower than the disk
+  bool raw = false;             ///< encode no data
   bool discard = false;         ///< encode and count, write nothing
   std::set<Digest> condemned;   ///< packs that count as gone
 };
