@@ -9,8 +9,7 @@
 
 #include "base/checked.h"
 #include "base/try.h"
-#include "flow/load_into.h"
-#include "formats/nearest_names.h"
+#include "flow/read_into.h"
 #include "native/bind.h"
 #include "native/long_work.h"
 #include "native/opened.h"
@@ -93,13 +92,13 @@ std::vector<ByteArray> load_all(const Opened& self, bool mapped, const nb::objec
 void load_into_memory(const Opened& self,
                       const std::vector<std::tuple<std::size_t, Address, std::uint64_t>>& targets,
                       bool verify, const nb::object& progress) {
-  std::vector<LoadTarget> jobs;
+  std::vector<flow::IntoTarget> jobs;
   for (const auto& [tensor, address, bytes] : targets)
     jobs.push_back({tensor, {reinterpret_cast<std::byte*>(address), bytes}});
-  LoadIntoOptions options;
+  flow::IntoOptions options;
   options.verify = verify;
   long_work(progress, [&](const RunContext& context) {
-    return load_into(*self.checkpoint().source(), jobs, options, context);
+    return flow::read_into(*self.checkpoint().source(), jobs, options, context);
   });
 }
 

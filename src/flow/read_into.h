@@ -8,15 +8,15 @@
 
 #include "flow/source.h"
 
-namespace kilter {
+namespace kilter::flow {
 
 /// Where one tensor goes: `out` has exactly its bytes (contiguous, C order, little-endian).
-struct LoadTarget {
+struct IntoTarget {
   std::size_t tensor = 0;  ///< number in the source's index
   std::span<std::byte> out;
 };
 
-struct LoadIntoOptions {
+struct IntoOptions {
   /// Compare with the CRC-32 that the container states, where one tensor is a whole storage. What a
   /// store gives is always checked.
   bool verify = true;
@@ -28,7 +28,7 @@ struct LoadIntoOptions {
 ///
 /// Errors: kInvalidArgument for a target of the wrong size; kCorrupt for a checksum that does not
 /// fit; kIo, kCancelled, or what the source reported, with path and tensor.
-Status load_into(const Source& source, std::span<const LoadTarget> targets,
-                 const LoadIntoOptions& options, const RunContext& context);
+Status read_into(const Source& source, std::span<const IntoTarget> targets,
+                 const IntoOptions& options, const RunContext& context);
 
-}  // namespace kilter
+}  // namespace kilter::flow

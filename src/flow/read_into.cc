@@ -1,4 +1,4 @@
-#include "flow/load_into.h"
+#include "flow/read_into.h"
 
 #include <libdeflate.h>
 
@@ -20,12 +20,13 @@
 #include "io/io_queue.h"
 #include "io/page_cache.h"
 
-namespace kilter {
+namespace kilter::flow {
 namespace {
 
 constexpr double kMostlyCached = 0.5;
 constexpr std::uint64_t kPieceBytes = 4ULL << 20;
-constexpr std::size_t kWindowCount = 12;  ///< buffers of kPieceBytes in flight
+constexpr std::uint64_t kGatherElements = 1ULL << 20;  ///< as stores cut tensors
+constexpr std::size_t kWindowCount = 12;               ///< buffers of kPieceBytes in flight
 constexpr unsigned kIntoDepth = 16;
 constexpr auto kIntoPoll = std::chrono::milliseconds(20);
 
@@ -78,7 +79,7 @@ void cut_windows(FilePieces* file) {
 
 class IntoRun {
  public:
-  IntoRun(const Source& source, std::span<const LoadTarget> targets, const LoadIntoOptions& options,
+  IntoRun(const Source& source, std::span<const IntoTarget> targets, const IntoOptions& options,
           const RunContext& context)
       : source_(source), targets_(targets), options_(options), context_(context) {}
 
@@ -124,7 +125,7 @@ class IntoRun {
   }
 
   Status cut_target(std::size_t target, const TensorInfo& tensor) {
-    const auto raw = flow::raw_range(index(), tensor);
+    const auto raw = raw_range(index(), tensor);
     FilePieces* file = raw ? &files_[raw->file] : nullptr;
     if (file != nullptr && file->file == nullptr) file->file = source_.open_file(raw->file);
     if (file != nullptr && file->file == nullptr) file = nullptr;
@@ -133,8 +134,11 @@ class IntoRun {
                       .at_path(source_.file_path(raw->file))
                       .at_tensor(tensor.name));
     const std::span<std::byte> out = targets_[target].out;
-    // A window begins up to a block before its first piece.
-    const std::uint64_t most = kPieceBytes - io::kDirectAlignBytes;
+    // A window begins up to a block before its first piece. In a store, each chunk is decoded once.
+    const std::uint64_t most =
+        file != nullptr
+            ? kPieceBytes - io::kDirectAlignBytes
+            : std::max<std::uint64_t>(1, dtype_row(tensor.dtype).bits / 8U) * kGatherElements;
     for (std::uint64_t at = 0; at < out.size(); at += most) {
       Piece piece;
       piece.target = target;
@@ -150,7 +154,7 @@ class IntoRun {
     const TensorInfo& tensor = tensor_of(target);
     const StorageInfo& storage = index().storages[tensor.storage];
     return options_.verify && storage.crc32 && tensor.offset_elements == 0 &&
-           tensor.bytes() == storage.bytes && flow::raw_range(index(), tensor).has_value();
+           tensor.bytes() == storage.bytes && raw_range(index(), tensor).has_value();
   }
 
   Status bring() {
@@ -272,9 +276,8 @@ class IntoRun {
       });
       std::uint32_t crc32 = 0;
       for (const Piece* piece : pieces) {
-        crc32 = piece->offset_bytes == 0
-                    ? piece->crc32
-                    : flow::combine_crc32(crc32, piece->crc32, piece->out.size());
+        crc32 = piece->offset_bytes == 0 ? piece->crc32
+                                         : combine_crc32(crc32, piece->crc32, piece->out.size());
         if (piece->offset_bytes + piece->out.size() == targets_[piece->target].out.size())
           KILTER_TRY(compare(piece->target, crc32));
       }
@@ -295,8 +298,8 @@ class IntoRun {
   }
 
   const Source& source_;
-  std::span<const LoadTarget> targets_;
-  const LoadIntoOptions& options_;
+  std::span<const IntoTarget> targets_;
+  const IntoOptions& options_;
   const RunContext& context_;
   std::vector<FilePieces> files_;  // by number; those without a file stay empty
   std::vector<Piece> gathered_;
@@ -314,9 +317,9 @@ class IntoRun {
 
 }  // namespace
 
-Status load_into(const Source& source, std::span<const LoadTarget> targets,
-                 const LoadIntoOptions& options, const RunContext& context) {
+Status read_into(const Source& source, std::span<const IntoTarget> targets,
+                 const IntoOptions& options, const RunContext& context) {
   return IntoRun(source, targets, options, context).run();
 }
 
-}  // namespace kilter
+}  // namespace kilter::flow
