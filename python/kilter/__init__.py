@@ -29,12 +29,14 @@ from .tensor import Tensor
 from .verbs import convert, inspect, save, scan, verify
 
 if TYPE_CHECKING:
-    from .saver import Resumed, Saver, Ticket
+    from .saver import DamagedStepWarning, Keep, Resumed, Saver, Ticket
 
 __all__ = [
     "Checkpoint",
+    "DamagedStepWarning",
     "Document",
     "Global",
+    "Keep",
     "Object",
     "OpenFinding",
     "Resumed",
@@ -56,8 +58,11 @@ __all__ = [
 ]
 
 
+_TRAINING = ("DamagedStepWarning", "Keep", "Resumed", "Saver", "Ticket")
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("Saver", "Ticket", "Resumed"):  # only who trains needs them
+    if name in _TRAINING:  # only who trains needs them
         from . import saver
 
         return getattr(saver, name)

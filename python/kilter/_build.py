@@ -20,7 +20,7 @@ from .tensor import Tensor
 if TYPE_CHECKING:
     import torch
 
-REQUIRES_GRAD, PARAMETER, CONJUGATE, NEGATIVE = 1, 2, 4, 8
+REQUIRES_GRAD, PARAMETER, CONJUGATE, NEGATIVE, HELD = 1, 2, 4, 8, 16
 _DEPTH_MAX = 400
 
 
@@ -40,6 +40,8 @@ class Builder:
         self._open: set[int] = set()
         self._storages: dict[tuple[int, int], int] = {}
         self._names: set[str] = set()
+        #: Addresses of tensors that stay as they are until Saver.before_update().
+        self.held: Optional[set[int]] = None
 
     def finish(self, tree: Any) -> _native.Checkpoint:
         """The tree as a checkpoint; its tensors are still the caller's memory."""
@@ -234,6 +236,9 @@ class Builder:
             view = view.cpu()
         if self._contiguous and not view.is_contiguous():
             view = view.contiguous()
+        if self.held is not None:
+            view = view.resolve_conj().resolve_neg()
+            flags |= HELD if tensor.data_ptr() in self.held else 0
         flags |= (CONJUGATE if view.is_conj() else 0) | (NEGATIVE if view.is_neg() else 0)
         storage = view.untyped_storage()
         self._alive.append((view, storage))

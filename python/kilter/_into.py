@@ -82,10 +82,15 @@ def load_into(
 def saved_tensors(native: _native.Checkpoint) -> dict[str, Saved]:
     """All tensors of a checkpoint by name."""
     rows: dict[str, Saved] = {}
-    for number in range(native.tensor_count):
-        info = native.tensor_info(number)
-        rows.setdefault(info[0], Saved(number, info[1], info[2], info[6]))
+    for number, name in enumerate(native.names):
+        rows.setdefault(name, saved_row(native, number))
     return rows
+
+
+def saved_row(native: _native.Checkpoint, number: int) -> Saved:
+    """What is known of a tensor."""
+    info = native.tensor_info(number)
+    return Saved(number, info[1], info[2], info[6])
 
 
 def find_prefix(wanted: Mapping[str, Any], saved: Mapping[str, Any]) -> str:
@@ -108,9 +113,9 @@ def compare(
     wanted: Mapping[str, torch.Tensor], inside: Mapping[str, Saved]
 ) -> tuple[list[str], list[str], list[str]]:
     """Names that are missing, that are too many, and how others differ."""
-    loaded = {_memory(wanted[name]) for name in wanted if name in inside}
+    loaded = {find_memory(wanted[name]) for name in wanted if name in inside}
     missing = [
-        name for name in wanted if name not in inside and _memory(wanted[name]) not in loaded
+        name for name in wanted if name not in inside and find_memory(wanted[name]) not in loaded
     ]
     unexpected = [name for name in inside if name not in wanted]
     different = []
@@ -137,7 +142,8 @@ def described(tensor: torch.Tensor) -> tuple[str, tuple[int, ...]]:
     return dtype, shape
 
 
-def _memory(tensor: torch.Tensor) -> tuple[Any, ...]:
+def find_memory(tensor: torch.Tensor) -> tuple[Any, ...]:
+    """What tells two names of one tensor from two tensors."""
     if tensor.is_meta or tensor.numel() == 0:
         return (id(tensor),)
     return (tensor.device, tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
@@ -181,7 +187,7 @@ def read_tensors(
     detours: list[tuple[Saved, torch.Tensor]] = []
     seen: set[tuple[Any, ...]] = set()
     for row, tensor in pairs:
-        memory = _memory(tensor)
+        memory = find_memory(tensor)
         if memory in seen or row.nbytes == 0:
             continue
         seen.add(memory)

@@ -312,8 +312,8 @@ def find_series(patterns: Union[Path, Iterable[Path]], skip: Iterable[str] = ())
 
     >>> import kilter, numpy
     >>> for step in (20, 100):
-    ...     kilter.save({"w": numpy.ones(2)}, f"series-{step}.safetensors")
-    >>> [item.metadata["step"] for item in kilter.find_series("series-*.safetensors")]
+    ...     kilter.save({"w": numpy.ones(2), "step": step}, f"series-{step}.pt")
+    >>> [item.metadata["step"] for item in kilter.find_series("series-*.pt")]
     [20, 100]
     """
     many = [patterns] if isinstance(patterns, (str, os.PathLike)) else list(patterns)

@@ -112,7 +112,7 @@ def inspect(
 
     >>> import kilter, numpy
     >>> kilter.save({"w": numpy.ones(2)}, "inspect.safetensors")
-    >>> kilter.inspect("inspect.safetensors")["format"]
+    >>> kilter.inspect("inspect.safetensors")["format"]["name"]
     'safetensors'
     """
     return _dict(_native.inspect(os.fspath(address), hashes, tensors, tree, progress))

@@ -16,4 +16,5 @@ NB_MODULE(_native, module) {
   kilter::python::bind_state_builder(module);
   kilter::python::bind_verbs(module);
   kilter::python::bind_store(module);
+  kilter::python::bind_saver(module);
 }

@@ -1,4 +1,5 @@
-// Python's live tensors and values as a checkpoint that can be written.
+#include "native/state_builder.h"
+
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -7,103 +8,44 @@
 #include "flow/memory_source.h"
 #include "native/bind.h"
 #include "native/long_work.h"
-#include "native/opened.h"
 #include "ops/convert_run.h"
 
 namespace kilter::python {
+std::shared_ptr<Opened> StateBuilder::finish(StateId root) {
+  if (root >= state_.size()) throw nb::index_error("no such node");
+  state_.set_root(root);
+  auto data = std::make_shared<CheckpointData>();
+  data->path = data->root = "(live tensors)";
+  data->format = metadata_.empty() ? "live" : "safetensors";
+  data->state = std::move(state_);
+  data->metadata = std::move(metadata_);
+  data->ties = std::move(ties_);
+  auto source =
+      unwrap(make_memory_source(std::move(index_), std::move(storages_), "(live tensors)"));
+  data->index = source->index();
+  return std::make_shared<Opened>(Checkpoint(std::move(data), std::move(source)));
+}
+
+State StateBuilder::training_state(StateId root) {
+  if (root >= state_.size()) throw nb::index_error("no such node");
+  State out;
+  for (std::size_t i = 0; i < index_.tensors.size(); ++i) {
+    TensorInfo& tensor = index_.tensors[i];
+    const std::uint64_t skip = tensor.offset_elements * dtype_row(tensor.dtype).bits / 8;
+    LiveTensor live;
+    live.dtype = tensor.dtype;
+    live.data = const_cast<std::byte*>(storages_[tensor.storage].data() + skip);
+    if (!tensor.contiguous()) live.strides = std::move(tensor.strides);
+    live.shape = std::move(tensor.shape);
+    live.held = held_[i];
+    out.add_tensor(std::move(live));
+  }
+  state_.set_root(root);
+  out.tree() = std::move(state_);
+  return out;
+}
+
 namespace {
-
-using Ids = std::vector<StateId>;
-
-/// Collects storages, tensors and nodes. Whoever fills it keeps the memory alive and unchanged
-/// until what was finished from it has been written.
-class StateBuilder {
- public:
-  StateId add(StateKind kind, Ids items = {}, std::string text = {}) {
-    StateNode node;
-    node.kind = kind;
-    node.items = std::move(items);
-    node.text = std::move(text);
-    return state_.add(std::move(node));
-  }
-  StateId integer(StateKind kind, std::int64_t value) {
-    const StateId id = add(kind);
-    state_[id].integer = value;
-    return id;
-  }
-  StateId number(StateKind kind, double real, double imaginary) {
-    const StateId id = add(kind);
-    state_[id].number = real;
-    state_[id].imaginary = imaginary;
-    return id;
-  }
-  StateId object(std::string name, Ids arguments, std::int64_t state, std::int64_t extra) {
-    const StateId id = add(StateKind::kObject, std::move(arguments), std::move(name));
-    if (state >= 0) state_[id].state = static_cast<StateId>(state);
-    if (extra >= 0) state_[id].extra = static_cast<StateId>(extra);
-    return id;
-  }
-  void fill(StateId container, Ids items) {
-    if (container >= state_.size()) throw nb::index_error("no such node");
-    state_[container].items = std::move(items);
-  }
-
-  std::uint32_t storage(std::uintptr_t address, std::uint64_t bytes) {
-    storages_.emplace_back(reinterpret_cast<const std::byte*>(address), bytes);
-    index_.storages.emplace_back();
-    return static_cast<std::uint32_t>(storages_.size() - 1);
-  }
-
-  /// Number of the tensor.
-  std::size_t tensor(std::string name, const std::string& dtype, std::vector<std::int64_t> shape,
-                     std::vector<std::int64_t> strides, std::uint32_t storage,
-                     std::uint64_t offset_elements, unsigned flags) {
-    const auto known = dtype_from_name(dtype);
-    if (!known) throw nb::value_error("unknown dtype");
-    TensorInfo info;
-    info.name = std::move(name);
-    info.dtype = *known;
-    info.shape = std::move(shape);
-    info.strides = std::move(strides);
-    info.storage = storage;
-    info.offset_elements = offset_elements;
-    info.requires_grad = (flags & 1U) != 0;
-    info.parameter = (flags & 2U) != 0;
-    info.conjugate = (flags & 4U) != 0;
-    info.negative = (flags & 8U) != 0;
-    index_.tensors.push_back(std::move(info));
-    return index_.tensors.size() - 1;
-  }
-
-  void tie(std::string later, std::string earlier) {
-    ties_.emplace_back(std::move(later), std::move(earlier));
-  }
-  void metadata(std::string key, std::string value) {
-    metadata_.emplace_back(std::move(key), std::move(value));
-  }
-
-  /// What was collected, as a checkpoint. Ends the collecting.
-  std::shared_ptr<Opened> finish(StateId root) {
-    if (root >= state_.size()) throw nb::index_error("no such node");
-    state_.set_root(root);
-    auto data = std::make_shared<CheckpointData>();
-    data->path = data->root = "(live tensors)";
-    data->format = metadata_.empty() ? "live" : "safetensors";
-    data->state = std::move(state_);
-    data->metadata = std::move(metadata_);
-    data->ties = std::move(ties_);
-    auto source =
-        unwrap(make_memory_source(std::move(index_), std::move(storages_), "(live tensors)"));
-    data->index = source->index();
-    return std::make_shared<Opened>(Checkpoint(std::move(data), std::move(source)));
-  }
-
- private:
-  TensorIndex index_;
-  std::vector<Bytes> storages_;
-  StateTree state_;
-  std::vector<std::pair<std::string, std::string>> ties_, metadata_;
-};
 
 void write(const Opened& source, const std::string& target, const std::string& to, bool force,
            std::uint64_t shard_bytes_max, const nb::object& progress) {

@@ -128,7 +128,8 @@ class IntoRun {
     const auto raw = raw_range(index(), tensor);
     FilePieces* file = raw ? &files_[raw->file] : nullptr;
     if (file != nullptr && file->file == nullptr) file->file = source_.open_file(raw->file);
-    if (file != nullptr && file->file == nullptr) file = nullptr;
+    // What has no descriptor (a commit, a step whose bytes are checked) is read as its own pieces.
+    if (file != nullptr && (file->file == nullptr || file->file->fd() < 0)) file = nullptr;
     if (file != nullptr && raw->offset_bytes + tensor.bytes() > file->file->bytes())
       return fail(Error(ErrorCode::kIo, "the file became shorter since it was examined")
                       .at_path(source_.file_path(raw->file))
