@@ -130,8 +130,8 @@ struct RawTensor {
 
 class Loader {
  public:
-  Loader(std::shared_ptr<const Source> source, LoadMode mode)
-      : mode_(mode), loaded_(std::make_unique<Loaded>()) {
+  Loader(std::shared_ptr<const Source> source, LoadMode mode, MapAccess access)
+      : mode_(mode), access_(access), loaded_(std::make_unique<Loaded>()) {
     loaded_->source = std::move(source);
   }
 
@@ -180,7 +180,8 @@ class Loader {
                       .at_path(loaded_->source->file_path(number)));
     const bool cached = mode_ == LoadMode::kAuto && io::cached_fraction(*file) >= kCachedEnough;
     if (mode_ == LoadMode::kMap || cached) {
-      auto map = io::MappedFile::map(*file);
+      auto map = access_ == MapAccess::kCopyOnWrite ? io::MappedFile::map_private(*file)
+                                                    : io::MappedFile::map(*file);
       if (map) return place_map(std::move(*map), tensors);
       if (map.error().code != ErrorCode::kUnsupported) return fail(std::move(map).error());
     }
@@ -275,6 +276,7 @@ class Loader {
   }
 
   LoadMode mode_;
+  MapAccess access_;
   std::unique_ptr<Loaded> loaded_;
   std::vector<RawTensor> raw_;  // by file and place
   std::vector<std::size_t> gather_;
@@ -285,8 +287,9 @@ class Loader {
 }  // namespace
 
 Result<std::unique_ptr<LoadedTensors>> load_tensors(std::shared_ptr<const Source> source,
-                                                    LoadMode mode, const RunContext& context) {
-  return Loader(std::move(source), mode).load(context);
+                                                    LoadMode mode, const RunContext& context,
+                                                    MapAccess access) {
+  return Loader(std::move(source), mode, access).load(context);
 }
 
 }  // namespace kilter

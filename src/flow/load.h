@@ -10,7 +10,21 @@
 
 namespace kilter {
 
+/// What may be done with mapped tensors. Memory of our own may always be written.
+enum class MapAccess : std::uint8_t {
+  kReadOnly,
+  kCopyOnWrite,  ///< spans may be cast to plain std::byte and written; the file never changes
+};
+
 Result<std::unique_ptr<LoadedTensors>> load_tensors(std::shared_ptr<const Source> source,
-                                                    LoadMode mode, const RunContext& context);
+                                                    LoadMode mode, const RunContext& context,
+                                                    MapAccess access = MapAccess::kReadOnly);
+
+/// The same for whole storages, by their number in the source's index: what tensors with strides,
+/// and those that share memory, are views of. Decoded, in the byte order of the machine (of the
+/// first tensor's dtype, where the file is big-endian).
+Result<std::unique_ptr<LoadedTensors>> load_storages(std::shared_ptr<const Source> source,
+                                                     LoadMode mode, const RunContext& context,
+                                                     MapAccess access = MapAccess::kReadOnly);
 
 }  // namespace kilter

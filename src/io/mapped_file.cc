@@ -53,6 +53,15 @@ Result<MappedFile> MappedFile::map(const ReadFile& file) { return map(file, 0, f
 
 Result<MappedFile> MappedFile::map(const ReadFile& file, std::uint64_t offset_bytes,
                                    std::uint64_t count_bytes) {
+  return map(file, offset_bytes, count_bytes, PROT_READ, MAP_SHARED);
+}
+
+Result<MappedFile> MappedFile::map_private(const ReadFile& file) {
+  return map(file, 0, file.bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE);
+}
+
+Result<MappedFile> MappedFile::map(const ReadFile& file, std::uint64_t offset_bytes,
+                                   std::uint64_t count_bytes, int protection, int flags) {
   if (!range_fits(offset_bytes, count_bytes, file.bytes()))
     return fail(out_of_range(file.path(), offset_bytes, count_bytes, file.bytes()));
   if (file.fd() < 0) {
@@ -65,7 +74,7 @@ Result<MappedFile> MappedFile::map(const ReadFile& file, std::uint64_t offset_by
   // Whole pages, as the kernel maps them: of a part of a page ThreadSanitizer would remember the
   // mapping when another has its address.
   mapped.mapping_bytes_ = round_up(count_bytes + lead, page_bytes());
-  void* found = ::mmap(nullptr, mapped.mapping_bytes_, PROT_READ, MAP_SHARED, file.fd(),
+  void* found = ::mmap(nullptr, mapped.mapping_bytes_, protection, flags, file.fd(),
                        static_cast<off_t>(offset_bytes - lead));
   if (found == MAP_FAILED) return fail(os_error(errno, "map into memory", file.path()));
   mapped.mapping_ = found;

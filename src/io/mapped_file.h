@@ -31,6 +31,9 @@ class MappedFile {
   /// A range; the mapping begins at the page below it.
   static Result<MappedFile> map(const ReadFile& file, std::uint64_t offset_bytes,
                                 std::uint64_t count_bytes);
+  /// The whole file, to be read and written by its user: what is written stays in this process
+  /// (copied page by page) and never reaches the file. bytes() may be cast to plain std::byte.
+  static Result<MappedFile> map_private(const ReadFile& file);
 
   Bytes bytes() const { return {data_, bytes_}; }
   /// A wish about the range of bytes(), clipped to it; what the kernel refuses is ignored.
@@ -38,6 +41,8 @@ class MappedFile {
               std::uint64_t count_bytes = ~std::uint64_t{0}) const;
 
  private:
+  static Result<MappedFile> map(const ReadFile& file, std::uint64_t offset_bytes,
+                                std::uint64_t count_bytes, int protection, int flags);
   void* mapping_ = nullptr;  // page-aligned
   std::size_t mapping_bytes_ = 0;
   const std::byte* data_ = nullptr;

@@ -1,0 +1,20 @@
+// kilter._native: what the Python package is made of. Nothing here is public: kilter/*.py is.
+#include <nanobind/nanobind.h>
+
+#include "kilter/version.h"
+
+#include "native/bind.h"
+
+namespace nb = nanobind;
+
+NB_MODULE(_native, module) {
+  module.doc() = "Kilter's engine. Private: use the package kilter.";
+  module.attr("__version__") = nb::str(kilter::version().data(), kilter::version().size());
+  kilter::python::bind_errors(module);
+  kilter::python::bind_dtypes(module);
+  kilter::python::bind_checkpoint(module);
+  kilter::python::bind_state_builder(module);
+  kilter::python::bind_verbs(module);
+  kilter::python::bind_store(module);
+  kilter::python::bind_saver(module);
+}
