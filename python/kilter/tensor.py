@@ -153,13 +153,14 @@ class Tensor:
         if self.size == 0:
             return np.empty(self.shape, dtype)
         raw = self._storages.bytes(self.storage, self.dtype)
-        return np.ndarray(
+        array: npt.NDArray[Any] = np.ndarray(
             self.shape,
             dtype,
             buffer=raw.data,
             offset=self.storage_offset * dtype.itemsize,
             strides=tuple(stride * dtype.itemsize for stride in self.strides),
         )
+        return array
 
     def tobytes(self) -> bytes:
         """A copy of its bytes: contiguous, C order, little-endian."""
