@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 REQUIRES_GRAD, PARAMETER, CONJUGATE, NEGATIVE, HELD = 1, 2, 4, 8, 16
-_DEPTH_MAX = 400
+_DEPTH_MAX = 150
 
 
 class Builder:

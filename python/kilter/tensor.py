@@ -208,7 +208,7 @@ class Tensor:
             return self.numpy().__dlpack__(**options)
         code, bits = _dtypes.DLPACK[self.dtype]
         raw = self._storages.bytes(self.storage, self.dtype)
-        view = _native.typed_view(
+        return _native.typed_view(  # the capsule without a version, which every consumer takes
             raw,
             self.storage_offset * bits // 8,
             list(self.shape),
@@ -216,4 +216,3 @@ class Tensor:
             code,
             bits,
         )
-        return view.__dlpack__(**options)
