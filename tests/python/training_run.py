@@ -14,7 +14,7 @@ import torch
 import kilter
 import kilter.torch
 
-STEPS = 40
+STEPS = 24
 
 
 class Noisy(torch.utils.data.Dataset):
