@@ -60,6 +60,11 @@ std::vector<std::string> names_by_tensor(const Selection& selection) {
   return names;
 }
 
+bool is_named(const std::string& path, std::string_view name) {
+  return path.ends_with(name) &&
+         (path.size() == name.size() || path[path.size() - name.size() - 1] == '/');
+}
+
 /// Files of a folder that hold no tensors and no index of shards: config, tokenizer, card, licence.
 std::vector<std::uint32_t> companion_files(const CheckpointData& data) {
   std::set<std::uint32_t> weights;
@@ -69,7 +74,8 @@ std::vector<std::uint32_t> companion_files(const CheckpointData& data) {
     const std::string& path = data.index.files[i].path;
     const bool replaced = path.ends_with(".index.json") || path.ends_with(".state.json") ||
                           path.ends_with(".safetensors") || path.ends_with(".bin") ||
-                          path.ends_with(".pt") || path.ends_with(".pth");
+                          path.ends_with(".pt") || path.ends_with(".pth") ||
+                          path.ends_with(".distcp") || is_named(path, ".metadata");
     if (!weights.contains(i) && !replaced) out.push_back(i);
   }
   return out;
