@@ -93,7 +93,7 @@ class Conversion {
     if (options_.shard_bytes_max > 0 && target_ != Target::kSafetensors) {
       return fail(ErrorCode::kInvalidArgument, "only safetensors output can be sharded");
     }
-    place_ = place_of(target_path_, options_.shard_bytes_max > 0);
+    place_ = place_of(target_path_, options_.shard_bytes_max > 0 || target_ == Target::kDcp);
     KILTER_ASSIGN(selection_, select_tensors(data(), options_));
     keep_only_intact();
     names_ = names_by_tensor(selection_);
@@ -150,6 +150,9 @@ class Conversion {
     plain_ = plain_dict(names_);
   }
 
+  /// True if the target's own files hold state that is not tensors.
+  bool holds_state() const { return target_ == Target::kTorch || target_ == Target::kDcp; }
+
   /// True if safetensors or npz need a state file to say what they cannot.
   bool needs_state_file() const {
     if (keeps_state_ && (!values_.empty() || !is_plain_dict(data().state, names_))) return true;
@@ -169,7 +172,7 @@ class Conversion {
     write.extension = place_.extension;
     write.shard_bytes_max = options_.shard_bytes_max;
     write.metadata = metadata();
-    if (target_ == Target::kTorch) {  // the others get a state file of ours beside them
+    if (holds_state()) {  // the others get a state file of ours beside them
       write.state = keeps_state_ ? &data().state : &plain_;
       write.tensor_names = names_;
     }
@@ -178,7 +181,7 @@ class Conversion {
     auto inner = format->make_sink(write);
     if (inner == nullptr) return fail(ErrorCode::kInternal, "the target format has no writer");
     sink_ = std::make_unique<CompanionSink>(std::move(inner), conversion_.plan.outputs.size());
-    if (target_ != Target::kTorch && needs_state_file()) {
+    if (!holds_state() && needs_state_file()) {
       state_file_ = place_.stem + ".state.json";
       KILTER_ASSIGN(std::string text, state_json::write_state_json(
                                           keeps_state_ ? data().state : plain_, names_, records()));
@@ -263,7 +266,7 @@ class Conversion {
 
   void report_values() {
     std::map<StateId, std::string> substituted;
-    if (target_ == Target::kTorch && keeps_state_) {
+    if (holds_state() && keeps_state_) {
       for (const auto& one : formats::torch_substitutes(data().state))
         substituted.emplace(one.node, one.reason);
     }

@@ -5,6 +5,7 @@
 
 #include "base/try.h"
 #include "formats/dcp/dcp_reader.h"
+#include "formats/dcp/dcp_sink.h"
 #include "formats/dcp/items.h"
 #include "formats/findings.h"
 #include "formats/pickle/scan.h"
@@ -101,6 +102,10 @@ class DcpFormat final : public Format {
           return scan_item(arguments, file, place, item_path, findings);
         },
         findings);
+  }
+
+  std::unique_ptr<Sink> make_sink(const WriteOptions& options) const override {
+    return dcp::make_dcp_sink(options);
   }
 
  private:
