@@ -6,10 +6,13 @@ import tempfile
 import traceback
 
 import torch
+import torch._dynamo  # torch imports it late: once here, not in every rank
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
+from torch.distributed.checkpoint.state_dict import get_state_dict
 from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
 
@@ -151,9 +154,6 @@ class Small(torch.nn.Module):
 
 
 def train_and_save_fsdp(rank, count, folder):
-    from torch.distributed.checkpoint.state_dict import get_state_dict
-    from torch.distributed.fsdp import fully_shard
-
     torch.manual_seed(3)
     model = Small()
     fully_shard(model.first)

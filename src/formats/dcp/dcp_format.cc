@@ -66,12 +66,17 @@ class DcpFormat final : public Format {
     if (has(dcp::kMetadataName)) return {data ? 97 : 92, "a folder with .metadata"};
     if (has(dcp::kUnfinishedName)) return {96, "a folder with .metadata.tmp"};
     if (data) return {91, "a folder with .distcp files"};
+    if (is_safetensors_mode(probe)) return {94, "a folder of shards in safetensors"};
     return {};
   }
 
   Result<CheckpointData> open(const OpenArguments& arguments) const override {
-    return dcp::open_dcp(*arguments.files, arguments.probe->path, arguments.probe->entry_names,
-                         arguments.options);
+    const auto open =
+        is_safetensors_mode(*arguments.probe) ? dcp::open_sharded_safetensors : dcp::open_dcp;
+    auto data = open(*arguments.files, arguments.probe->path, arguments.probe->entry_names,
+                     arguments.options);
+    if (!data) return fail(std::move(data).error().at_path(arguments.probe->path));
+    return data;
   }
 
   Status check(const CheckArguments& arguments, std::vector<Finding>* findings) const override {
@@ -80,7 +85,7 @@ class DcpFormat final : public Format {
     auto opened = open(opening);
     if (!opened) return report(opened.error(), arguments.path, findings);
     std::move(opened->findings.begin(), opened->findings.end(), std::back_inserter(*findings));
-    if (!arguments.read_data) return ok();
+    if (!arguments.read_data || is_safetensors_mode(*arguments.probe)) return ok();
     KILTER_ASSIGN(const auto metadata, metadata_of(arguments));
     return each_item(
         arguments, metadata,
@@ -92,6 +97,7 @@ class DcpFormat final : public Format {
 
   Status scan(const CheckArguments& arguments, std::vector<Finding>* findings) const override {
     KILTER_TRY(arguments.context.check());
+    if (is_safetensors_mode(*arguments.probe)) return scan_shards(arguments, findings);
     const std::string path = arguments.probe->path + "/" + std::string(dcp::kMetadataName);
     KILTER_TRY(scan_metadata(arguments, path, findings));
     auto metadata = metadata_of(arguments);
@@ -109,6 +115,31 @@ class DcpFormat final : public Format {
   }
 
  private:
+  static bool is_safetensors_mode(const Probe& probe) {
+    return std::any_of(probe.entry_names.begin(), probe.entry_names.end(),
+                       [](const std::string& name) { return dcp::is_sharded_safetensors(name); }) &&
+           std::none_of(probe.entry_names.begin(), probe.entry_names.end(),
+                        [](const std::string& name) { return name == dcp::kMetadataName; });
+  }
+
+  static Status scan_shards(const CheckArguments& arguments, std::vector<Finding>* findings) {
+    for (const std::string& name : arguments.probe->entry_names) {
+      if (!dcp::is_sharded_safetensors(name)) continue;
+      CheckArguments one = arguments;
+      one.path = arguments.probe->path + "/" + name;
+      const auto probe = make_probe(*arguments.files, one.path);
+      if (!probe) {
+        KILTER_TRY(report(probe.error(), one.path, findings));
+        continue;
+      }
+      one.probe = &*probe;
+      const Format* format = recognize(*probe).format;
+      const Status status = format == nullptr ? ok() : format->scan(one, findings);
+      if (!status) KILTER_TRY(report(status.error(), one.path, findings));
+    }
+    return ok();
+  }
+
   static Result<dcp::Metadata> metadata_of(const CheckArguments& arguments) {
     return dcp::read_metadata(*arguments.files, arguments.probe->path, arguments.probe->entry_names,
                               OpenOptions().header_bytes_max);

@@ -7,12 +7,14 @@
 #include <set>
 #include <unordered_map>
 
+#include "base/text.h"
 #include "base/thread_pool.h"
 #include "base/try.h"
 #include "flow/check_assembly.h"
 #include "formats/dcp/items.h"
 #include "formats/dcp/state_builder.h"
 #include "formats/findings.h"
+#include "formats/format.h"
 #include "formats/merge_data.h"
 #include "io/safe_path.h"
 
@@ -21,6 +23,7 @@ namespace {
 
 constexpr unsigned kOpenThreadsMax = 8;
 constexpr std::size_t kItemsPerTask = 64;
+constexpr std::string_view kCommonName = "common.pt";
 
 struct OpenedItem {
   std::optional<CheckpointData> data;
@@ -59,8 +62,10 @@ class DcpOpening {
       KILTER_TRY(take(metadata_.entries[entry], first, last));
       first = last;
     }
+    KILTER_TRY(take_common());
     data_.state.set_root(build_state(leaves_, &data_.state));
     describe(names);
+    read_documents(names);
     KILTER_TRY(data_.index.validate());
     return std::move(data_);
   }
@@ -261,6 +266,38 @@ class DcpOpening {
     return whole;
   }
 
+  /// Megatron keeps what is not sharded in a torch file of its own.
+  Status take_common() {
+    const auto found = number_of_.find(std::string(kCommonName));
+    if (found == number_of_.end()) return ok();
+    const std::string path = root_ + "/" + found->first;
+    KILTER_TRY(io::open_beneath(files_, root_, found->first));
+    KILTER_ASSIGN(const auto probe, formats::make_probe(files_, path));
+    const auto recognized = formats::recognize(probe);
+    if (recognized.format == nullptr || probe.is_folder) return ok();
+    auto more = recognized.format->open({&files_, path, &probe, options_});
+    if (!more) return lose("common", std::move(more).error());
+    for (StorageInfo& storage : more->index.storages) storage.file = found->second;
+    const StateId root = formats::append_data(std::move(*more), "common.", false, &data_);
+    if (root != kNoState) leaves_.push_back({{{"common", std::nullopt}}, root});
+    return ok();
+  }
+
+  /// Small JSON beside the data: Megatron's metadata.json, a model's config.json.
+  void read_documents(const std::vector<std::string>& names) {
+    constexpr std::uint64_t kDocumentBytesMax = 1 << 20;
+    constexpr std::size_t kDocumentsMax = 20;
+    for (const std::string& name : names) {
+      if (!name.ends_with(".json") || name.find('/') != std::string::npos) continue;
+      if (data_.documents.size() >= kDocumentsMax) return;
+      const auto file = io::open_beneath(files_, root_, name);
+      if (!file || (*file)->bytes() > kDocumentBytesMax) continue;
+      std::string text((*file)->bytes(), '\0');
+      if (!(*file)->read_at(0, std::as_writable_bytes(std::span(text)))) continue;
+      if (is_valid_utf8(text)) data_.documents.push_back({name, std::move(text)});
+    }
+  }
+
   void describe(const std::vector<std::string>& names) {
     std::set<std::string_view> used, transforms;
     for (const Item& item : items_) {
@@ -268,7 +305,10 @@ class DcpOpening {
       used.insert(item.place->file);
       transforms.insert(item.place->transforms.begin(), item.place->transforms.end());
     }
-    data_.format_detail = "torch distributed checkpoint";
+    data_.format_detail = metadata_.class_name.starts_with("megatron.") ||
+                                  number_of_.contains(std::string(kCommonName))
+                              ? "Megatron distributed checkpoint"
+                              : "torch distributed checkpoint";
     if (!metadata_.version.empty()) data_.format_detail += ", version " + metadata_.version;
     data_.format_detail += fmt::format(", {} items in {} files", items_.size(), used.size());
     for (const std::string_view name : transforms) data_.format_detail.append(", ").append(name);

@@ -38,4 +38,13 @@ std::string item_path(const std::string& root, const Place& place, const std::st
 Result<CheckpointData> open_dcp(io::FileSystem& files, const std::string& root,
                                 const std::vector<std::string>& names, const OpenOptions& options);
 
+/// True for "shard-00001-model-00001-of-00002.safetensors": a rank's part of a checkpoint in
+/// torch's safetensors mode.
+bool is_sharded_safetensors(std::string_view name);
+
+/// The same for that mode: places come from each file's DCP_SHARDING_INFO, names are flat.
+Result<CheckpointData> open_sharded_safetensors(io::FileSystem& files, const std::string& root,
+                                                const std::vector<std::string>& names,
+                                                const OpenOptions& options);
+
 }  // namespace kilter::dcp
