@@ -96,6 +96,56 @@ def test_verify_names_the_tensor_a_changed_byte_hits(kilter, sharded, tmp_path):
     assert run.status != 0 and "model.shape.2" in run.out + run.err
 
 
+def compressed(state, folder):
+    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint._extension import ZStandard
+
+    dcp.save(state, no_dist=True,
+             storage_writer=dcp.FileSystemWriter(folder, _extensions=[ZStandard()]))
+
+
+def test_streams_compressed_with_zstd(kilter, tmp_path):
+    state = {"model": {**ranks.whole_tensors(), "large": ranks.numbers((600, 700), seed=9),
+                       "runs": torch.arange(400000) // 1000}, **ranks.extra_state()}
+    compressed(state, tmp_path / "z")
+    report = kilter("inspect", "--json", "--tensors", tmp_path / "z", status=0).json
+    assert {row["coding"] for row in report["tensors"]} == {"zstd"}
+    ranks.assert_same(converted(kilter, tmp_path / "z", tmp_path), state)
+    kilter("verify", tmp_path / "z", status=0)
+    kilter("scan", tmp_path / "z", status=0)
+
+
+def test_compressed_items_are_scanned_and_broken_ones_told(kilter, tmp_path):
+    compressed({"w": torch.ones(3), "object": Evil()}, tmp_path / "evil")
+    run = kilter("scan", "--json", tmp_path / "evil")
+    assert run.status != 0 and run.json["verdict"] == "dangerous"
+    compressed({"w": ranks.numbers((100000,))}, tmp_path / "z")
+    data = tmp_path / "z" / "__0_0.distcp"
+    raw = bytearray(data.read_bytes())
+    raw[len(raw) // 2] ^= 0xFF
+    raw[-40:] = bytes(40)
+    data.write_bytes(raw)
+    assert kilter("verify", tmp_path / "z").status != 0
+
+
+def test_unknown_transforms_are_named(kilter, sharded, tmp_path):
+    copy = damaged(sharded[1], tmp_path)
+    metadata = pickle.loads((copy / ".metadata").read_bytes())
+    for info in metadata.storage_data.values():
+        info.transform_descriptors = ["stream.secret@example/3"]
+    (copy / ".metadata").write_bytes(pickle.dumps(metadata))
+    run = kilter("convert", copy, tmp_path / "x.pt", status=3)
+    assert "stream.secret@example/3" in run.err
+
+
+def test_metadata_of_bytecheckpoint_is_told_apart(kilter, sharded, tmp_path):
+    copy = damaged(sharded[1], tmp_path)
+    text = pickle.dumps(pickle.loads((copy / ".metadata").read_bytes()), protocol=2)
+    (copy / ".metadata").write_bytes(text.replace(
+        b"ctorch.distributed.checkpoint.metadata\nMetadata", b"cbytecheckpoint.checkpointer.meta_type\nMetadata"))
+    assert "ByteCheckpoint" in kilter("convert", copy, tmp_path / "x.pt", status=3).err
+
+
 class Evil:
     def __reduce__(self):
         return (eval, ("1+1",))

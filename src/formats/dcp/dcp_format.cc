@@ -7,6 +7,7 @@
 #include "formats/dcp/dcp_reader.h"
 #include "formats/dcp/dcp_sink.h"
 #include "formats/dcp/items.h"
+#include "formats/file_name.h"
 #include "formats/findings.h"
 #include "formats/pickle/scan.h"
 #include "formats/torch/zip_reader.h"
@@ -47,6 +48,15 @@ Status each_item(const CheckArguments& arguments, const dcp::Metadata& metadata,
     if (!status) KILTER_TRY(report(status.error(), path, findings));
   }
   return ok();
+}
+
+Status scan_item(const RunContext& run, const io::ReadFile& file, const dcp::Place& place,
+                 const std::string& path, std::vector<Finding>* findings) {
+  KILTER_ASSIGN(const auto item, dcp::item_file(file, place, path));
+  pickle::ScanContext context;
+  context.path = path;
+  context.wrapping = pickle::Wrapping::kTorchZip;
+  return zip::scan_zip(*item, context, findings, run);
 }
 
 class DcpFormat final : public Format {
@@ -105,7 +115,7 @@ class DcpFormat final : public Format {
     return each_item(
         arguments, *metadata,
         [&](const io::ReadFile& file, const dcp::Place& place, const std::string& item_path) {
-          return scan_item(arguments, file, place, item_path, findings);
+          return scan_item(arguments.context, file, place, item_path, findings);
         },
         findings);
   }
@@ -176,16 +186,6 @@ class DcpFormat final : public Format {
     }
     return ok();
   }
-
-  static Status scan_item(const CheckArguments& arguments, const io::ReadFile& file,
-                          const dcp::Place& place, const std::string& path,
-                          std::vector<Finding>* findings) {
-    KILTER_ASSIGN(const auto item, dcp::item_file(file, place, path));
-    pickle::ScanContext context;
-    context.path = path;
-    context.wrapping = pickle::Wrapping::kTorchZip;
-    return zip::scan_zip(*item, context, findings, arguments.context);
-  }
 };
 
 }  // namespace
@@ -193,6 +193,26 @@ class DcpFormat final : public Format {
 const Format& dcp_format() {
   static const DcpFormat kFormat;
   return kFormat;
+}
+
+Result<bool> scan_distributed_file(io::FileSystem& files, const std::string& path,
+                                   const RunContext& context, std::vector<Finding>* findings) {
+  if (!path.ends_with(dcp::kDataSuffix)) return false;
+  const std::string root = folder_of(path), name = file_name_of(path);
+  const auto metadata = dcp::read_metadata(files, root, {std::string(dcp::kMetadataName)},
+                                           OpenOptions().header_bytes_max);
+  if (!metadata) return false;  // it is judged where it lies
+  KILTER_ASSIGN(const auto file, io::open_beneath(files, root, name));
+  bool listed = false;
+  for (const dcp::Item& item : dcp::list_items(*metadata)) {
+    if (item.place == nullptr || item.place->file != name) continue;
+    KILTER_TRY(context.check());
+    listed = true;
+    const std::string where = dcp::item_path(root, *item.place, metadata->entries[item.entry].fqn);
+    const Status status = scan_item(context, *file, *item.place, where, findings);
+    if (!status) KILTER_TRY(report(status.error(), where, findings));
+  }
+  return listed;
 }
 
 }  // namespace kilter::formats

@@ -112,9 +112,9 @@ class DcpOpening {
         if (opened_[i].error->path.empty()) opened_[i].error->path = root_ + "/" + name;
         continue;
       }
-      const std::string& fqn = metadata_.entries[items_[i].entry].fqn;
-      auto data =
-          open_item(**file, *items_[i].place, item_path(root_, *items_[i].place, fqn), options_);
+      const Entry& entry = metadata_.entries[items_[i].entry];
+      auto data = open_item(**file, *items_[i].place, entry.is_tensor,
+                            item_path(root_, *items_[i].place, entry.fqn), options_);
       if (data) opened_[i].data = std::move(*data);
       if (!data) opened_[i].error = std::move(data).error();
     }

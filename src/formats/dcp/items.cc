@@ -7,7 +7,9 @@
 
 #include "base/checked.h"
 #include "base/try.h"
+#include "formats/dcp/compressed_items.h"
 #include "formats/torch/zip_reader.h"
+#include "formats/zip/sub_file.h"
 
 namespace kilter::dcp {
 namespace {
@@ -16,6 +18,7 @@ namespace {
 constexpr std::uint64_t kHeadBytes = 2048;
 constexpr std::uint64_t kTailBytes = 2048;
 constexpr std::uint64_t kWholeBytesMax = 16384;
+constexpr std::uint64_t kDecodedBytesMax = 1ULL << 30;
 
 /// A range of a file whose ends are in memory.
 class EndsFile final : public io::ReadFile {
@@ -60,12 +63,16 @@ class EndsFile final : public io::ReadFile {
 
 }  // namespace
 
+bool is_compressed(const Place& place) {
+  return place.transforms.size() == 1 && is_zstd(place.transforms.front());
+}
+
 Status check_place(const Place& place, const io::ReadFile& file) {
-  if (!place.transforms.empty())
+  if (!place.transforms.empty() && !is_compressed(place))
     return fail(Error(ErrorCode::kUnsupported, "the item was transformed in an unknown way")
                     .at_path(file.path())
                     .at_offset(place.offset_bytes)
-                    .wanted("no transform", place.transforms.front()));
+                    .wanted("stream.zstd/1, or none", place.transforms.back()));
   if (range_fits(place.offset_bytes, place.bytes, file.bytes())) return ok();
   return fail(Error(ErrorCode::kMalformed, "the item ends past the end of the file")
                   .at_path(file.path())
@@ -77,13 +84,26 @@ Status check_place(const Place& place, const io::ReadFile& file) {
 Result<std::unique_ptr<io::ReadFile>> item_file(const io::ReadFile& file, const Place& place,
                                                 std::string path) {
   KILTER_TRY(check_place(place, file));
+  if (is_compressed(place)) {
+    KILTER_ASSIGN(auto decoded, decode_item(file, place, kDecodedBytesMax + 1));
+    if (decoded.size() > kDecodedBytesMax)
+      return fail(Error(ErrorCode::kLimitExceeded, "a compressed item is too large to look through")
+                      .at_path(path)
+                      .wanted(std::to_string(kDecodedBytesMax) + " bytes", "more than that"));
+    return std::make_unique<zip::MemoryFile>(std::move(path), std::move(decoded));
+  }
   auto ends = std::make_unique<EndsFile>(file, std::move(path), place.offset_bytes, place.bytes);
   KILTER_TRY(ends->load());
   return ends;
 }
 
-Result<CheckpointData> open_item(const io::ReadFile& file, const Place& place,
+Result<CheckpointData> open_item(const io::ReadFile& file, const Place& place, bool tensor,
                                  const std::string& path, const OpenOptions& options) {
+  if (is_compressed(place)) {
+    KILTER_TRY(check_place(place, file));
+    return tensor ? open_compressed_tensor(file, place, path, options)
+                  : open_compressed_object(file, place, path, options);
+  }
   KILTER_ASSIGN(const auto item, item_file(file, place, path));
   zip::Limits limits;
   limits.tail_bytes_max = kTailBytes;  // torch's archives have no comment
