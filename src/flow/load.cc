@@ -56,6 +56,7 @@ struct Job {
   std::size_t tensor = 0;
   std::uint64_t offset_bytes = 0;  ///< in the file, or in the tensor
   std::span<std::byte> out;
+  bool fresh = true;  ///< memory that nobody touched yet
 };
 
 /// Runs jobs on a pool: pages are made present by all cores, disks see many transfers at once.
@@ -84,7 +85,7 @@ class JobRun {
  private:
   void start(const Job& job) {
     if (stop_) return finish(job, ok());
-    flow::populate(job.out);
+    if (job.fresh) flow::populate(job.out);
     if (job.region == nullptr)
       return finish(job, source_.read_tensor(job.tensor, job.offset_bytes, job.out));
     if (!job.region->direct) {
@@ -250,7 +251,7 @@ class Loader {
                                       ? std::max(kChunkBytes, round_up(bytes / 2, kChunkBytes))
                                       : kChunkBytes;
       for (std::uint64_t at = 0; at < bytes; at += chunk)
-        jobs_.push_back({nullptr, tensor, at, out.subspan(at, std::min(chunk, bytes - at))});
+        jobs_.push_back({nullptr, tensor, at, out.subspan(at, std::min(chunk, bytes - at)), true});
     }
     loaded_->gathered = std::move(*memory);
     return ok();
@@ -260,7 +261,7 @@ class Loader {
     const auto all = region.memory.span();  // whole blocks: a direct read may fill the last
     for (std::uint64_t at = 0; at < all.size(); at += kChunkBytes)
       jobs_.push_back({&region, 0, region.begin + at,
-                       all.subspan(at, std::min<std::uint64_t>(kChunkBytes, all.size() - at))});
+                       all.subspan(at, std::min<std::uint64_t>(kChunkBytes, all.size() - at)), true});
   }
 
   Status bring(const RunContext& context) {
@@ -290,6 +291,27 @@ Result<std::unique_ptr<LoadedTensors>> load_tensors(std::shared_ptr<const Source
                                                     LoadMode mode, const RunContext& context,
                                                     MapAccess access) {
   return Loader(std::move(source), mode, access).load(context);
+}
+
+Status read_ranges(std::shared_ptr<const Source> source, std::span<const TensorRange> ranges,
+                   const RunContext& context) {
+  std::vector<Job> jobs;
+  std::uint64_t total_bytes = 0;
+  for (const TensorRange& range : ranges) {
+    total_bytes += range.out.size();
+    for (std::uint64_t at = 0; at < range.out.size(); at += kChunkBytes)
+      jobs.push_back(
+          {nullptr, range.tensor, range.offset_bytes + at,
+           range.out.subspan(at, std::min<std::uint64_t>(kChunkBytes, range.out.size() - at)),
+           false});
+  }
+  KILTER_TRY(context.check());
+  if (jobs.empty()) return ok();
+  KILTER_ASSIGN(auto queue, io::make_io_queue(io::IoQueueKind::kAuto, kLoadDepth));
+  if (context.progress != nullptr) context.progress->begin("load", total_bytes);
+  Status status = JobRun(*source, context, std::move(queue)).run(jobs);
+  if (context.progress != nullptr) context.progress->end();
+  return status;
 }
 
 }  // namespace kilter
