@@ -6,16 +6,17 @@
 #include "formats/npy/npy_formats.h"
 #include "formats/pickle/pickle_format.h"
 #include "formats/safetensors/safetensors_format.h"
+#include "formats/tensorflow/tensorflow_format.h"
 #include "formats/torch/torch_formats.h"
 #include "formats/zip/archive_formats.h"
 
 namespace kilter::formats {
 
 std::span<const Format* const> format_table() {
-  static const std::array<const Format*, 11> kTable = {
-      &safetensors_format(), &torch_zip_format(),   &torch_legacy_format(), &torch_tar_format(),
-      &pickle_format(),      &npy_format(),         &npz_format(),          &folder_format(),
-      &document_format(),    &zip_archive_format(), &tar_archive_format(),
+  static const std::array<const Format*, 12> kTable = {
+      &safetensors_format(), &torch_zip_format(), &torch_legacy_format(), &torch_tar_format(),
+      &pickle_format(),      &npy_format(),       &npz_format(),          &folder_format(),
+      &tensorflow_format(),  &document_format(),  &zip_archive_format(),  &tar_archive_format(),
   };
   return kTable;
 }

@@ -69,7 +69,8 @@ std::vector<std::uint32_t> companion_files(const CheckpointData& data) {
     const std::string& path = data.index.files[i].path;
     const bool replaced = path.ends_with(".index.json") || path.ends_with(".state.json") ||
                           path.ends_with(".safetensors") || path.ends_with(".bin") ||
-                          path.ends_with(".pt") || path.ends_with(".pth");
+                          path.ends_with(".pt") || path.ends_with(".pth") ||
+                          path.ends_with(".index") || path.find(".data-0") != std::string::npos;
     if (!weights.contains(i) && !replaced) out.push_back(i);
   }
   return out;
