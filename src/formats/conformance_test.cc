@@ -30,6 +30,7 @@ class Conformance : public ::testing::TestWithParam<Sample> {
     io::FileSystem& files = *memory;
     const std::string path = "/sample";
     memory->put(path, content);
+    for (const auto& [suffix, more] : GetParam().beside) memory->put(path + suffix, more);
     for (const bool lenient : {false, true}) {
       OpenOptions options;
       options.lenient = lenient;
@@ -74,6 +75,7 @@ class Conformance : public ::testing::TestWithParam<Sample> {
 TEST_P(Conformance, OpensItsSampleByContent) {
   const Sample& sample = GetParam();
   const std::string path = folder_.put("no-extension", sample.content);
+  for (const auto& [suffix, more] : sample.beside) folder_.put("no-extension" + suffix, more);
   const auto probe = make_probe(io::real_file_system(), path);
   ASSERT_TRUE(probe);
   const Recognized recognized = recognize(*probe);

@@ -3,13 +3,17 @@
     python tests/tensorflow/make_bundles.py
 
 TensorFlow is too large for the test environment (270 MB beside torch's 2.5 GB), so what it writes
-lies in git: a few KiB. data/expected.npz and expected_strings.json hold what TensorFlow read back.
+lies in git: a few KiB. data/expected*.npz and .json hold what it wrote, and what it reads in the real
+files of KILTER_REAL_DATA.
 Made with tensorflow-cpu 2.21.0.
 """
 
+import hashlib
 import json
+import os
 import pathlib
 import shutil
+import sys
 
 import numpy as np
 import tensorflow as tf
@@ -56,6 +60,21 @@ def save(prefix, named):
 def raw(tensor):
     array = tensor.numpy()
     return np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
+
+
+def real_digests():
+    """SHA-256 of each tensor of other people's bundles, as TensorFlow reads it."""
+    root = pathlib.Path(os.environ.get("KILTER_REAL_DATA", DATA.parents[3] / "shared" / "data"))
+    out = {}
+    for name in ("basic_pitch_nmp", "saved_model_counter", "saved_model_half_plus_two_mkl"):
+        prefix = f"tf_ckpt/{name}/variables/variables"
+        if not (root / f"{prefix}.index").exists():
+            sys.exit(f"no {root / prefix}: set KILTER_REAL_DATA")
+        reader = tf.train.load_checkpoint(str(root / prefix))
+        out[f"tf_ckpt/{name}"] = {
+            key: hashlib.sha256(np.ascontiguousarray(reader.get_tensor(key)).tobytes()).hexdigest()
+            for key, dtype in sorted(reader.get_variable_to_dtype_map().items()) if dtype != tf.string}
+    return out
 
 
 def main():
@@ -122,6 +141,7 @@ def main():
     expected["training/ckpt-3/layer/bias"] = raw(layer.bias)
 
     np.savez(DATA / "expected.npz", **expected)
+    (DATA / "expected_real.json").write_text(json.dumps(real_digests(), indent=1) + "\n")
     (DATA / "expected_strings.json").write_text(json.dumps(strings, indent=1) + "\n")
 
 

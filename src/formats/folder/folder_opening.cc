@@ -216,8 +216,7 @@ class FolderOpening {
       format_text_ += more.format;
       format_count_ = format_names_.size();
     }
-    const std::uint32_t number = number_of_.at(roster_.files[i].name);
-    for (StorageInfo& storage : more.index.storages) storage.file = number;
+    place_files(roster_.files[i].name, &more);
     if (data_.metadata.empty()) data_.metadata = std::move(more.metadata);
     const std::size_t first = data_.index.tensors.size();
     const StateId root = append_data(std::move(more), roster_.files[i].prefix, false, &data_);
@@ -225,6 +224,26 @@ class FolderOpening {
     for (std::size_t t = first; t < data_.index.tensors.size(); ++t) part->tensors.push_back(t);
     prefix_bytes_of_[part->key] = roster_.files[i].prefix.size();
     opened_[i].data.reset();
+  }
+
+  /// Storages of a single file lie in it; those of a checkpoint of several files in the same files
+  /// as seen from this folder.
+  void place_files(const std::string& name, CheckpointData* more) {
+    const std::uint32_t own = number_of_.at(name);
+    std::vector<std::uint32_t> number(more->index.files.size(), own);
+    if (more->root_is_folder) {
+      const std::string base =
+          more->root.size() > root_.size() ? more->root.substr(root_.size() + 1) + "/" : "";
+      for (std::size_t i = 0; i < number.size(); ++i) {
+        const FileEntry& file = more->index.files[i];
+        const auto [at, fresh] = number_of_.emplace(
+            base + file.path, static_cast<std::uint32_t>(data_.index.files.size()));
+        if (fresh) data_.index.files.push_back({at->first, file.bytes});
+        number[i] = at->second;
+      }
+    }
+    for (StorageInfo& storage : more->index.storages)
+      storage.file = storage.file < number.size() ? number[storage.file] : own;
   }
 
   /// One node for a part: its own root, its shards' dictionaries as one, or a plain dictionary.

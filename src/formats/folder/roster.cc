@@ -12,6 +12,7 @@
 #include "formats/file_name.h"
 #include "formats/folder/documents.h"
 #include "formats/state_json/state_json.h"
+#include "formats/tensorflow/tensorflow_format.h"
 #include "io/safe_path.h"
 
 namespace kilter::formats {
@@ -216,6 +217,9 @@ class Sorter {
     std::vector<std::string> others;
     for (const std::string& name : names_) {
       if (used_.contains(name)) continue;
+      // The index beside it speaks for both.
+      if (const auto bundle = prefix_of_data(name); bundle && all_.contains(*bundle + ".index"))
+        continue;
       if (is_document_name(name)) {
         out_.documents.push_back(name);
       } else {

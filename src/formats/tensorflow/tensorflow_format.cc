@@ -147,18 +147,7 @@ class TensorflowFormat final : public Format {
   /// Tables and data hold numbers, names and strings; nothing in them is ever run. Of a folder the
   /// other files are judged one by one.
   Status scan(const CheckArguments& arguments, std::vector<Finding>* findings) const override {
-    if (arguments.probe->is_folder) {
-      Probe rest = *arguments.probe;
-      const auto indexes = bundle_indexes(rest.entry_names);
-      std::erase_if(rest.entry_names, [&](const std::string& name) {
-        return std::any_of(indexes.begin(), indexes.end(), [&](const std::string& index) {
-          return is_shard_of(name, tensorflow::bundle_prefix(index));
-        });
-      });
-      CheckArguments others = arguments;
-      others.probe = &rest;
-      return folder_format().scan(others, findings);
-    }
+    if (arguments.probe->is_folder) return folder_format().scan(arguments, findings);
     CheckArguments structure = arguments;
     structure.read_data = false;
     return check(structure, findings);
@@ -220,6 +209,24 @@ std::vector<std::string> bundle_indexes(const std::vector<std::string>& names) {
     if (first != names.end() && first->starts_with(data)) out.push_back(name);
   }
   return out;
+}
+
+std::optional<std::string> prefix_of_data(const std::string& path) {
+  const std::size_t at = path.rfind(".data-");
+  if (at == std::string::npos || at == 0) return std::nullopt;
+  const std::string_view numbers = std::string_view(path).substr(at + 6);
+  const std::size_t of = numbers.find("-of-");
+  if (of == std::string_view::npos) return std::nullopt;
+  const auto is_number = [](std::string_view text) {
+    return text.size() >= 5 && text.find_first_not_of("0123456789") == std::string_view::npos;
+  };
+  if (!is_number(numbers.substr(0, of)) || !is_number(numbers.substr(of + 4))) return std::nullopt;
+  return path.substr(0, at);
+}
+
+bool is_bundle_data(io::FileSystem& files, const std::string& path) {
+  const auto prefix = prefix_of_data(path);
+  return prefix && index_of_prefix(files, *prefix);
 }
 
 std::optional<std::string> index_of_prefix(io::FileSystem& files, const std::string& path) {

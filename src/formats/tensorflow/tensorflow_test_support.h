@@ -42,8 +42,8 @@ inline std::uint32_t masked_crc(std::string_view bytes) {
 }
 
 /// A sorted table of these entries, in blocks of at most `per_block`.
-inline std::string table_of(const std::map<std::string, std::string>& entries, bool compress = false,
-                            std::size_t per_block = 4) {
+inline std::string table_of(const std::map<std::string, std::string>& entries,
+                            bool compress = false, std::size_t per_block = 4) {
   std::string out;
   const auto append_block = [&](std::string block) {
     block += u32_bytes(0);  // one restart point, at the first entry
