@@ -191,7 +191,7 @@ class DeepspeedFormat final : public Format {
     const bool within =
         lists(probe.entry_names, "trainer_state.json") || lists(probe.entry_names, "config.json");
     const int score = within ? 30 : 85;
-    if (holds_checkpoint(probe.entry_names)) return {score, "a folder with DeepSpeed's own names"};
+    if (holds_checkpoint(probe.entry_names)) return {91, "a folder with DeepSpeed's own names"};
     const auto tags = tags_of(probe.entry_names);
     if (tags.empty()) return {};
     return {score, fmt::format("a folder with a DeepSpeed checkpoint in {}", tags.back())};

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "base/thread_pool.h"
 #include "base/try.h"
+#include "formats/deepspeed/deepspeed_format.h"
 #include "formats/file_name.h"
 #include "formats/folder/documents.h"
 #include "formats/folder/hub_links.h"
@@ -127,6 +128,7 @@ class FolderOpening {
       return out;
     };
     // Names from an index, and symlinks: nothing outside of the folder is ever opened.
+    if (file.nested) return open_nested(file);
     if (auto beneath = io::open_beneath(files_, root_, file.name); !beneath)
       return refuse(std::move(beneath).error());
     const auto probe = make_probe(files_, full(file.name));
@@ -144,6 +146,23 @@ class FolderOpening {
     auto data = recognized.format->open({&files_, probe->path, &*probe, arguments_.options});
     if (!data) return refuse(std::move(data).error());
     out.data = std::move(*data);
+    return out;
+  }
+
+  Opened open_nested(const RosterFile& file) const {
+    Opened out;
+    out.claimed = true;
+    const auto probe = make_probe(files_, full(file.name));
+    if (!probe) {
+      out.error = probe.error();
+      return out;
+    }
+    auto data = deepspeed_format().open({&files_, probe->path, &*probe, arguments_.options});
+    if (!data) {
+      out.error = std::move(data).error();
+    } else {
+      out.data = std::move(*data);
+    }
     return out;
   }
 
@@ -229,7 +248,8 @@ class FolderOpening {
   /// Storages of a single file lie in it; those of a checkpoint of several files in the same files
   /// as seen from this folder.
   void place_files(const std::string& name, CheckpointData* more) {
-    const std::uint32_t own = number_of_.at(name);
+    const auto known = number_of_.find(name);
+    const std::uint32_t own = known == number_of_.end() ? 0 : known->second;
     std::vector<std::uint32_t> number(more->index.files.size(), own);
     if (more->root_is_folder) {
       const std::string base =
