@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -22,6 +24,9 @@ std::optional<std::uint64_t> count_of_shape(const std::vector<std::int64_t>& sha
   // Far below 2^64, so that sums of a few do not overflow.
   return count && *count < (std::uint64_t{1} << 60) ? count : std::nullopt;
 }
+
+/// By rank, then by group.
+using FlatGroups = std::vector<std::vector<const TensorInfo*>>;
 
 class PartitionReader {
  public:
@@ -124,8 +129,8 @@ class PartitionReader {
     return out;
   }
 
-  Result<std::vector<std::vector<const TensorInfo*>>> all_flat_groups() {
-    std::vector<std::vector<const TensorInfo*>> out;
+  Result<FlatGroups> all_flat_groups() {
+    FlatGroups out;
     for (const RankFile* rank : ranks_) {
       KILTER_ASSIGN(auto groups, flat_groups(*rank));
       if (!out.empty() && groups.size() != out[0].size())
@@ -148,29 +153,87 @@ class PartitionReader {
                             "the optimizer has another number of groups than the model "
                             "file states")
                       .wanted(std::to_string(shapes_.size()), std::to_string(flat[0].size())));
+    count_local_experts();
     for (std::size_t g = 0; g < shapes_.size(); ++g) {
-      out_.values.emplace_back();
-      if (g < group_ranks_.size() && group_ranks_[g] != static_cast<std::int64_t>(ranks_.size())) {
-        for (const auto& [name, shape] : shapes_[g]) out_.expert_parameters.push_back(name);
-        out_.groups.emplace_back();
-        continue;
+      const std::size_t all = ranks_.size();
+      const auto sharing =
+          g < group_ranks_.size() ? static_cast<std::size_t>(group_ranks_[g]) : all;
+      if (sharing == 0 || all % sharing != 0)
+        return fail(
+            malformed(first(), fmt::format("group {} is shared by an odd number of ranks", g))
+                .wanted(fmt::format("a divisor of {}", all), std::to_string(sharing)));
+      // Experts are spread over `apart` ranks; those that hold the same ones lie that far apart.
+      const std::size_t apart = all / sharing;
+      for (std::size_t e = 0; e < apart; ++e) {
+        Members members;
+        for (std::size_t r = e; r < all; r += apart) members.ranks.push_back(r);
+        if (apart > 1) members.expert_rank = static_cast<std::int64_t>(e);
+        KILTER_TRY(read_group(g, members, flat));
       }
-      KILTER_TRY(read_group(g, flat));
     }
     return ok();
   }
 
-  Status read_group(std::size_t g, const std::vector<std::vector<const TensorInfo*>>& flat) {
+  /// The ranks that hold a group's partitions, in order.
+  struct Members {
+    std::vector<std::size_t> ranks;
+    std::int64_t expert_rank = -1;  // which part of the experts they hold; -1: no experts
+  };
+
+  Status read_group(std::size_t g, const Members& members, const FlatGroups& flat) {
     Group group;
-    group.dtype = flat[0][g]->dtype;
+    group.dtype = flat[members.ranks[0]][g]->dtype;
     group.weights.vectors.emplace_back();
-    for (std::size_t r = 0; r < ranks_.size(); ++r)
+    for (const std::size_t r : members.ranks)
       group.weights.vectors[0].append(part_of(*ranks_[r], *flat[r][g]));
-    KILTER_TRY(check_partition_sizes(g, flat));
-    KILTER_TRY(place_in_a_row(g, &group));
-    add_group_slots(g, &group);
+    KILTER_TRY(check_partition_sizes(g, members, flat));
+    KILTER_TRY(place_in_a_row(g, members, &group));
+    out_.values.emplace_back();
+    add_group_slots(g, members, &group);
     out_.groups.push_back(std::move(group));
     return ok();
+  }
+
+  // Experts are numbered from 0 on each rank; in the whole model, through all ranks.
+  // Source: engine.py, _save_moe_checkpoint.
+
+  static constexpr std::string_view kExpertLevel = ".deepspeed_experts.";
+
+  /// Cuts a name at its expert's number; nullopt where it has none.
+  struct ExpertName {
+    std::string before, after;
+    std::uint64_t local = 0;
+  };
+  static std::optional<ExpertName> parse_expert_name(const std::string& name) {
+    const std::size_t at = name.find(kExpertLevel);
+    if (at == std::string::npos) return std::nullopt;
+    ExpertName out;
+    out.before = name.substr(0, at + kExpertLevel.size());
+    const char* begin = name.data() + out.before.size();
+    const auto [end, error] = std::from_chars(begin, name.data() + name.size(), out.local);
+    if (error != std::errc() || out.local > (1U << 20)) return std::nullopt;
+    out.after = std::string(end, name.data() + name.size());
+    return out;
+  }
+
+  void count_local_experts() {
+    for (const Shapes& shapes : shapes_) {
+      for (const auto& [name, shape] : shapes) {
+        const auto expert = parse_expert_name(name);
+        if (!expert) continue;
+        std::uint64_t& count = local_experts_[expert->before];
+        count = std::max(count, expert->local + 1);
+      }
+    }
+  }
+
+  std::string name_in_model(const std::string& name, const Members& members) const {
+    const auto expert = members.expert_rank < 0 ? std::nullopt : parse_expert_name(name);
+    if (!expert) return name;
+    const std::uint64_t number =
+        static_cast<std::uint64_t>(members.expert_rank) * local_experts_.at(expert->before) +
+        expert->local;
+    return fmt::format("{}{}{}", expert->before, number, expert->after);
   }
 
   /// Where partitions that are laid one behind another cannot be right: only the padding at the
@@ -183,10 +246,10 @@ class PartitionReader {
     return std::nullopt;
   }
 
-  Status check_partition_sizes(std::size_t g,
-                               const std::vector<std::vector<const TensorInfo*>>& flat) const {
+  Status check_partition_sizes(std::size_t g, const Members& members,
+                               const FlatGroups& flat) const {
     std::vector<std::uint64_t> counts;
-    for (const auto& groups : flat) counts.push_back(groups[g]->element_count());
+    for (const std::size_t r : members.ranks) counts.push_back(flat[r][g]->element_count());
     const auto odd = find_odd_partition(counts);
     if (!odd) return ok();
     return fail(
@@ -198,7 +261,7 @@ class PartitionReader {
   }
 
   /// Gives each parameter its place. Newer versions pad between parameters.
-  Status place_in_a_row(std::size_t g, Group* group) {
+  Status place_in_a_row(std::size_t g, const Members& members, Group* group) {
     const StateTree& tree = first().data.state;
     const auto all =
         items_of(tree, first().find(zero_state_of(first()), "param_alignment_paddings"));
@@ -213,12 +276,12 @@ class PartitionReader {
       const auto& [name, shape] = shapes_[g][i];
       const Place place{offset, *count_of_shape(shape)};
       if (!group->weights.holds(place)) return too_few(name, offset + place.count, have);
-      group->parameters.push_back({name, shape, place});
+      group->parameters.push_back({name_in_model(name, members), shape, place});
       offset += place.count;
       if (!paddings.empty()) offset += static_cast<std::uint64_t>(paddings[i]);
     }
     // Both are padded for alignment, in ways the files do not state exactly.
-    const std::uint64_t align = 2 * ranks_.size();
+    const std::uint64_t align = 2 * members.ranks.size();
     if (round_up(offset, align) == round_up(have, align)) return ok();
     return fail(
         Error(ErrorCode::kMalformed, fmt::format("group {} holds more than its parameters", g))
@@ -245,22 +308,24 @@ class PartitionReader {
   }
 
   /// Names of what is a vector or a value for a whole flat parameter.
-  void add_group_slots(std::size_t g, Group* group) {
+  void add_group_slots(std::size_t g, const Members& members, Group* group) {
+    const RankFile& leader = *ranks_[members.ranks[0]];
     const auto entry = [&](const RankFile& rank) {
       return optimizer_entry(rank, rank.find(zero_state_of(rank), "base_optimizer_state"),
                              static_cast<std::int64_t>(g));
     };
-    for (const auto& [name, node] : entries_of(first().data.state, entry(first()))) {
-      const TensorInfo* tensor = tensor_of(first().data, node);
+    for (const auto& [name, node] : entries_of(leader.data.state, entry(leader))) {
+      const TensorInfo* tensor = tensor_of(leader.data, node);
       if (!is_flat(tensor)) {
-        out_.values.back().push_back({name, &first(), node});
+        out_.values.back().push_back({name, &leader, node});
         continue;
       }
       Group::Slot slot;
       slot.dtype = tensor->dtype;
       slot.values.vectors.emplace_back();
       std::vector<std::uint64_t> counts;
-      for (const RankFile* rank : ranks_) {
+      for (const std::size_t r : members.ranks) {
+        const RankFile* rank = ranks_[r];
         const StateId own = rank->find(entry(*rank), name);
         const TensorInfo* values = own == kNoState ? nullptr : tensor_of(rank->data, own);
         if (!is_flat(values) || values->dtype != slot.dtype) break;
@@ -270,7 +335,7 @@ class PartitionReader {
       const FlatVector& weights = group->weights.vectors[0];
       const bool aligned = weights.first_count() == weights.count() ||
                            weights.first_count() == tensor->element_count();
-      if (counts.size() == ranks_.size() && aligned && !find_odd_partition(counts))
+      if (counts.size() == members.ranks.size() && aligned && !find_odd_partition(counts))
         group->slots.emplace(name, std::move(slot));
     }
   }
@@ -321,7 +386,7 @@ class PartitionReader {
                     .wanted(fmt::format("{} elements on each rank", offset), std::to_string(have)));
   }
 
-  void add_rank_slots(const std::vector<std::vector<const TensorInfo*>>& flat, Group* group) {
+  void add_rank_slots(const FlatGroups& flat, Group* group) {
     const auto entry = [&](const RankFile& rank, std::size_t g) {
       return optimizer_entry(rank, rank.find(zero_state_of(rank), "optimizer_state_dict"),
                              static_cast<std::int64_t>(g));
@@ -363,8 +428,9 @@ class PartitionReader {
   const RankList& ranks_;
   const std::string& folder_;
   const char* weights_key_ = "";
-  std::vector<std::int64_t> group_ranks_;  // where stated for each group
-  std::vector<Shapes> shapes_;             // by group
+  std::vector<std::int64_t> group_ranks_;               // where stated for each group
+  std::vector<Shapes> shapes_;                          // by group
+  std::map<std::string, std::uint64_t> local_experts_;  // by what stands before their number
   Partitions out_;
 };
 

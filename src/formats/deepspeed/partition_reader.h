@@ -25,8 +25,6 @@ struct Partitions {
   /// vector.
   std::vector<std::vector<GroupValue>> values;
   std::vector<std::uint64_t> starts;
-  /// Names of parameters in groups that fewer ranks share than there are: experts.
-  std::vector<std::string> expert_parameters;
 
   const std::vector<GroupValue>& values_of(std::size_t group, const Place& place) const;
 };

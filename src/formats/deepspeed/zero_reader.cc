@@ -207,24 +207,25 @@ class ZeroReader {
     return tensors_.add(name, std::move(info));
   }
 
-  /// Experts lie in files of their own, in the model's precision, under the names they have in the
-  /// whole model.
+  /// Experts lie in files of their own too, in the model's precision, under the names they have in
+  /// the whole model. What the optimizer's files gave already is better.
   Status add_experts() {
     std::vector<std::string> names;
     for (const CheckpointFile& file : names_.experts) names.push_back(file.name);
     KILTER_ASSIGN(const RankList experts, opener_->open(names));
+    bool some = false;
     for (const RankFile* file : experts) {
       for (const auto& [name, node] : entries_of(file->data.state, file->root())) {
         const TensorInfo* tensor = tensor_of(file->data, node);
         if (tensor == nullptr || tensors_.has(name)) continue;
         auto status = tensors_.add(name, in_index(*file, *tensor));
         if (!status) return fail(std::move(status).error().at_path(path_of(*file)));
+        some = true;
       }
     }
-    if (!experts.empty() && !optimizer_.empty())
+    if (some && !optimizer_.empty())
       note("deepspeed.expert-precision", Severity::kNote, "",
-           "experts are read from files of their own, in the precision the model was trained in; "
-           "their fp32 masters are left out");
+           "experts are read from files of their own, in the precision the model was trained in");
     return ok();
   }
 
@@ -250,10 +251,8 @@ class ZeroReader {
   /// Frozen parameters of stage 1 stand in the module alone; names whose values no file has are
   /// told.
   void note_lost() {
-    const std::set<std::string> experts(partitions_.expert_parameters.begin(),
-                                        partitions_.expert_parameters.end());
     for (const auto& [name, tensor] : module_) {
-      if (tensors_.has(name) || experts.contains(name) || tensor == nullptr) continue;
+      if (tensors_.has(name) || tensor == nullptr) continue;
       if (partitions_.stage != 3 || tensor->element_count() > 0) {
         tensors_.add_anyhow(name, in_index(first(), *tensor));
       } else {
