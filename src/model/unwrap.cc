@@ -40,7 +40,7 @@ constexpr std::array<std::string_view, 16> kEma = {"ema",
                                                    "unet_ema",
                                                    "transformer_ema"};
 // "deepspeed": what lies beside a trainer's own weights, fp32 masters and all, serves to go on.
-constexpr std::array<std::string_view, 13> kOptimizer = {"optimizer",
+constexpr std::array<std::string_view, 14> kOptimizer = {"optimizer",
                                                          "deepspeed",
                                                          "optimizers",
                                                          "optimizer_states",
@@ -52,7 +52,8 @@ constexpr std::array<std::string_view, 13> kOptimizer = {"optimizer",
                                                          "base_optimizer_state",
                                                          "opt_state",
                                                          "optimizer_state_dicts",
-                                                         "optim_state_dict"};
+                                                         "optim_state_dict",
+                                                         "last_optimizer_state"};
 constexpr std::array<std::string_view, 21> kOther = {"lr_scheduler",
                                                      "lr_schedulers",
                                                      "scheduler",

@@ -13,12 +13,12 @@
 #include "base/crc32c.h"
 #include "formats/tensorflow/ordered_code.h"
 #include "formats/tensorflow/table.h"
-#include "formats/test_files.h"
 
 namespace kilter::tensorflow::test {
 
 inline std::string u32_bytes(std::uint32_t value, bool big_endian = false) {
-  std::string out = formats::test::u64_le(value).substr(0, 4);
+  std::string out;
+  for (unsigned i = 0; i < 4; ++i) out += static_cast<char>(value >> (8 * i));
   if (big_endian) std::reverse(out.begin(), out.end());
   return out;
 }
