@@ -115,6 +115,12 @@ def test_a_missing_data_file_is_named(kilter, real_data):
     assert "model.ckpt-0.data-00001-of-00002" in run.err
 
 
+def test_a_data_file_leads_to_its_index(kilter):
+    run = kilter("inspect", DATA / "dtypes.data-00000-of-00001")
+    assert run.status != 0
+    assert f"open {DATA / 'dtypes.index'}" in run.out
+
+
 def test_scan_calls_a_bundle_safe(kilter):
     assert kilter("scan", DATA / "training", "--json", status=0).json["verdict"] == "safe"
 

@@ -15,6 +15,8 @@
 namespace kilter::deepspeed {
 namespace {
 
+constexpr std::size_t kSlotsMax = 64;
+
 using Shapes = std::vector<std::pair<std::string, std::vector<std::int64_t>>>;
 
 std::optional<std::uint64_t> count_of_shape(const std::vector<std::int64_t>& shape) {
@@ -154,6 +156,7 @@ class PartitionReader {
                             "file states")
                       .wanted(std::to_string(shapes_.size()), std::to_string(flat[0].size())));
     count_local_experts();
+    entries_ = all_optimizer_entries("base_optimizer_state", shapes_.size());
     for (std::size_t g = 0; g < shapes_.size(); ++g) {
       const std::size_t all = ranks_.size();
       const auto sharing =
@@ -297,24 +300,38 @@ class PartitionReader {
                     .wanted(fmt::format("{} elements or more", wanted), std::to_string(have)));
   }
 
-  /// The optimizer's state of flat parameter `number`.
-  static StateId optimizer_entry(const RankFile& file, StateId all, std::int64_t number) {
+  /// The optimizer's state of each flat parameter.
+  static std::vector<StateId> optimizer_entries(const RankFile& file, std::string_view key,
+                                                std::size_t count) {
     const StateTree& tree = file.data.state;
-    const StateId state = tree.find(all, "state");
-    if (state != kNoState) return find_number(tree, state, number);
-    const auto list = items_of(tree, all);  // elastic checkpoints: one for each group
-    return static_cast<std::size_t>(number) < list.size() ? list[static_cast<std::size_t>(number)]
-                                                          : kNoState;
+    const StateId all = file.find(zero_state_of(file), key);
+    const StateId state = file.find(all, "state");
+    if (state != kNoState) return numbered_entries(tree, state, count);
+    std::vector<StateId> list = items_of(tree, all);  // elastic checkpoints: one for each group
+    list.resize(count, kNoState);
+    return list;
+  }
+
+  /// By rank, then by flat parameter.
+  std::vector<std::vector<StateId>> all_optimizer_entries(std::string_view key,
+                                                          std::size_t count) const {
+    std::vector<std::vector<StateId>> out;
+    for (const RankFile* rank : ranks_) out.push_back(optimizer_entries(*rank, key, count));
+    return out;
+  }
+
+  /// No optimizer keeps more than a few; looking each up costs time.
+  static std::vector<std::pair<std::string, StateId>> slots_of(const RankFile& file,
+                                                               StateId entry) {
+    auto out = entries_of(file.data.state, entry);
+    if (out.size() > kSlotsMax) out.resize(kSlotsMax);
+    return out;
   }
 
   /// Names of what is a vector or a value for a whole flat parameter.
   void add_group_slots(std::size_t g, const Members& members, Group* group) {
     const RankFile& leader = *ranks_[members.ranks[0]];
-    const auto entry = [&](const RankFile& rank) {
-      return optimizer_entry(rank, rank.find(zero_state_of(rank), "base_optimizer_state"),
-                             static_cast<std::int64_t>(g));
-    };
-    for (const auto& [name, node] : entries_of(leader.data.state, entry(leader))) {
+    for (const auto& [name, node] : slots_of(leader, entries_[members.ranks[0]][g])) {
       const TensorInfo* tensor = tensor_of(leader.data, node);
       if (!is_flat(tensor)) {
         out_.values.back().push_back({name, &leader, node});
@@ -326,7 +343,7 @@ class PartitionReader {
       std::vector<std::uint64_t> counts;
       for (const std::size_t r : members.ranks) {
         const RankFile* rank = ranks_[r];
-        const StateId own = rank->find(entry(*rank), name);
+        const StateId own = rank->find(entries_[r][g], name);
         const TensorInfo* values = own == kNoState ? nullptr : tensor_of(rank->data, own);
         if (!is_flat(values) || values->dtype != slot.dtype) break;
         counts.push_back(values->element_count());
@@ -387,17 +404,14 @@ class PartitionReader {
   }
 
   void add_rank_slots(const FlatGroups& flat, Group* group) {
-    const auto entry = [&](const RankFile& rank, std::size_t g) {
-      return optimizer_entry(rank, rank.find(zero_state_of(rank), "optimizer_state_dict"),
-                             static_cast<std::int64_t>(g));
-    };
+    entries_ = all_optimizer_entries("optimizer_state_dict", flat[0].size());
     std::set<std::string> names;
     for (std::size_t g = 0; g < flat[0].size(); ++g) {
       out_.values.emplace_back();
-      for (const auto& [name, node] : entries_of(first().data.state, entry(first(), g))) {
+      for (const auto& [name, node] : slots_of(first(), entries_[0][g])) {
         const TensorInfo* tensor = tensor_of(first().data, node);
         if (is_flat(tensor)) {
-          names.insert(name);
+          if (names.size() < kSlotsMax) names.insert(name);
         } else {
           out_.values.back().push_back({name, &first(), node});
         }
@@ -410,7 +424,7 @@ class PartitionReader {
       for (std::size_t r = 0; r < ranks_.size() && everywhere; ++r) {
         FlatVector vector;
         for (std::size_t g = 0; g < flat[r].size() && everywhere; ++g) {
-          const StateId own = ranks_[r]->find(entry(*ranks_[r], g), name);
+          const StateId own = ranks_[r]->find(entries_[r][g], name);
           const TensorInfo* values = own == kNoState ? nullptr : tensor_of(ranks_[r]->data, own);
           everywhere = is_flat(values) && values->element_count() == flat[r][g]->element_count();
           if (!everywhere) break;
@@ -431,6 +445,7 @@ class PartitionReader {
   std::vector<std::int64_t> group_ranks_;               // where stated for each group
   std::vector<Shapes> shapes_;                          // by group
   std::map<std::string, std::uint64_t> local_experts_;  // by what stands before their number
+  std::vector<std::vector<StateId>> entries_;  // of the optimizer, by rank and flat parameter
   Partitions out_;
 };
 

@@ -60,15 +60,23 @@ std::vector<std::pair<std::string, StateId>> entries_of(const StateTree& tree, S
   return out;
 }
 
-StateId find_number(const StateTree& tree, StateId id, std::int64_t key) {
+std::unordered_map<std::string, StateId> lookup_of(const StateTree& tree, StateId id) {
+  std::unordered_map<std::string, StateId> out;
+  for (auto& [key, value] : entries_of(tree, id)) out[std::move(key)] = value;
+  return out;
+}
+
+std::vector<StateId> numbered_entries(const StateTree& tree, StateId id, std::size_t count) {
+  std::vector<StateId> out(count, kNoState);
   const StateNode* dict = dict_node(tree, id);
-  if (dict == nullptr) return kNoState;
+  if (dict == nullptr) return out;
   for (std::size_t i = 0; i + 1 < dict->items.size(); i += 2) {
-    const StateId at = dict->items[i];
-    if (at < tree.size() && tree[at].kind == StateKind::kInt && tree[at].integer == key)
-      return dict->items[i + 1];
+    const StateId key = dict->items[i];
+    if (key >= tree.size() || tree[key].kind != StateKind::kInt || tree[key].integer < 0) continue;
+    const auto number = static_cast<std::uint64_t>(tree[key].integer);
+    if (number < count) out[number] = dict->items[i + 1];
   }
-  return kNoState;
+  return out;
 }
 
 const TensorInfo* tensor_of(const CheckpointData& data, StateId id) {

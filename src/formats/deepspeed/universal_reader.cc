@@ -87,8 +87,9 @@ class UniversalReader {
                       .at_path(folder_ + "/" + file.name)
                       .at_tensor(part.parameter));
     } else {
-      value = TreeCopy::run(file.data.state, file.root(), &data_->state,
-                            [&](std::size_t) { return data_->state.add({}); });
+      value = TreeCopy(file.data.state, &data_->state).copy(file.root(), [&](std::size_t) {
+        return data_->state.add({});
+      });
     }
     values_.push_back({&part, value});
     return ok();
@@ -134,11 +135,11 @@ class UniversalReader {
     optimizer.add("state", state.finish());
     root.add("module", module.finish());
     root.add("optimizer", optimizer.finish());
-    if (model_ != nullptr)
-      for (const auto& [key, node] : entries_of(model_->data.state, model_->root()))
-        if (key != "module" && key != "optimizer" && !key.starts_with("frozen_param_"))
-          root.add(key, TreeCopy::run(model_->data.state, node, &tree,
-                                      [&](std::size_t tensor) { return copy_tensor(tensor); }));
+    if (model_ == nullptr) return root.finish();
+    TreeCopy copier(model_->data.state, &tree);
+    for (const auto& [key, node] : entries_of(model_->data.state, model_->root()))
+      if (key != "module" && key != "optimizer" && !key.starts_with("frozen_param_"))
+        root.add(key, copier.copy(node, [&](std::size_t tensor) { return copy_tensor(tensor); }));
     return root.finish();
   }
 

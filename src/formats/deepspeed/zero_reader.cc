@@ -112,12 +112,17 @@ class ZeroReader {
     const StateTree& tree = first().data.state;
     for (const StateId item : items_of(tree, model_entry("buffer_names")))
       if (tree[item].kind == StateKind::kString) buffers.insert(tree[item].text);
-    const StateId frozen = model_entry("frozen_param_shapes");
+    const auto frozen = lookup_of(tree, model_entry("frozen_param_shapes"));
+    if (!frozen.empty()) {
+      for (const RankFile* file : model_)
+        fragments_.push_back(
+            lookup_of(file->data.state, file->find(file->root(), "frozen_param_fragments")));
+    }
     for (const auto& [name, tensor] : module_) {
       if (const auto found = trained.find(name); found != trained.end()) {
         KILTER_TRY(add_trained(*found->second.first, *found->second.second));
-      } else if (first().find(frozen, name) != kNoState) {
-        KILTER_TRY(add_frozen(name, first().find(frozen, name)));
+      } else if (const auto shape = frozen.find(name); shape != frozen.end()) {
+        KILTER_TRY(add_frozen(name, shape->second));
       } else if (buffers.contains(name) && tensor != nullptr) {
         KILTER_TRY(add_buffer(name, *tensor));
       }
@@ -125,7 +130,7 @@ class ZeroReader {
     for (const Group& group : partitions_.groups)  // a pipeline's stage has no module
       for (const Group::Parameter& parameter : group.parameters)
         if (!tensors_.has(parameter.name)) KILTER_TRY(add_trained(group, parameter));
-    for (const auto& [name, shape] : entries_of(tree, frozen))
+    for (const auto& [name, shape] : entries_of(tree, model_entry("frozen_param_shapes")))
       if (!tensors_.has(name)) KILTER_TRY(add_frozen(name, shape));
     return ok();
   }
@@ -143,11 +148,12 @@ class ZeroReader {
     };
     const auto shape = sizes_of(first().data.state, shape_node);
     if (!shape) return refuse(first(), "frozen_param_shapes holds something that is no shape");
-    const auto fragment = [&](const RankFile& file) {
-      const StateId all = file.find(file.root(), "frozen_param_fragments");
-      return tensor_of(file.data, file.find(all, name));
+    const auto fragment = [&](std::size_t rank) {
+      const auto found = fragments_[rank].find(name);
+      return found == fragments_[rank].end() ? nullptr
+                                             : tensor_of(model_[rank]->data, found->second);
     };
-    const TensorInfo* own = fragment(first());
+    const TensorInfo* own = fragment(0);
     if (own == nullptr) return refuse(first(), "a frozen parameter has no values");
     if (partitions_.stage != 3) {
       if (own->shape != *shape) return refuse(first(), "a frozen parameter has another shape");
@@ -159,8 +165,9 @@ class ZeroReader {
       if (__builtin_mul_overflow(left, static_cast<std::uint64_t>(size), &left))
         return refuse(first(), "a frozen parameter's size does not fit 64 bits");
     }
-    for (const RankFile* file : model_) {
-      const TensorInfo* part = fragment(*file);
+    for (std::size_t rank = 0; rank < model_.size(); ++rank) {
+      const RankFile* file = model_[rank];
+      const TensorInfo* part = fragment(rank);
       if (part == nullptr || part->dtype != own->dtype || !part->contiguous())
         return refuse(*file, "a rank has no sound part of a frozen parameter");
       held += part->element_count();
@@ -189,6 +196,7 @@ class ZeroReader {
     alone.storages[0].file = 0;
     alone.tensors = {info};
     alone.tensors[0].storage = 0;
+    KILTER_TRY(alone.validate());
     std::vector<std::byte> content(bytes);
     const auto source = make_file_source(files_, folder_, true, std::move(alone));
     KILTER_TRY(source->read_tensor(0, 0, content));
@@ -265,7 +273,9 @@ class ZeroReader {
   // The state.
 
   StateId copy(const RankFile& file, StateId root, const std::string& name_prefix) {
-    return TreeCopy::run(file.data.state, root, &data_->state, [&](std::size_t tensor) {
+    auto& copier = copiers_[&file];
+    if (!copier) copier = std::make_unique<TreeCopy>(file.data.state, &data_->state);
+    return copier->copy(root, [&](std::size_t tensor) {
       if (tensor >= file.data.index.tensors.size()) return data_->state.add({});
       const TensorInfo& info = file.data.index.tensors[tensor];
       std::string name = info.name;
@@ -354,6 +364,9 @@ class ZeroReader {
   RankList model_, optimizer_;
   Partitions partitions_;
   std::vector<std::pair<std::string, const TensorInfo*>> module_;
+  std::vector<std::unordered_map<std::string, StateId>>
+      fragments_;  // of frozen ones, by model file
+  std::unordered_map<const RankFile*, std::unique_ptr<TreeCopy>> copiers_;
   std::uint64_t widened_bytes_ = 0;
 };
 

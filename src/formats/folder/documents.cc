@@ -193,7 +193,10 @@ bool scan_harmless(io::FileSystem& files, const std::string& path, const Probe& 
     Judge(path, findings)
         .add("file.image", Severity::kNote, "an image; no model loader reads it",
              std::string(*image));
-  if (!image && is_bundle_data(files, path) && !diagnose(files, probe)) return true;
+  if (!image && prefix_of_data(path)) {
+    const auto diagnosis = diagnose(files, probe);
+    if (diagnosis && diagnosis->kind == "tensorflow-data") return true;
+  }
   if (image || probe.head.empty() || probe.head[0] != std::byte{0x0a}) return image.has_value();
   const auto content = io::read_text(files, path, kScannedTextBytesMax);
   return content && is_sentencepiece_model(as_bytes(*content));

@@ -4,6 +4,7 @@
 
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "base/checked.h"
 #include "base/crc32c.h"
@@ -246,7 +247,9 @@ class BundleOpener {
     if (found == parts_.end())
       return fail(ErrorCode::kMalformed, "a part of the partitioned variable is not in the index");
     Part& part = found->second;
-    part.used = true;
+    if (std::exchange(part.used, true))
+      return fail(ErrorCode::kMalformed, "a part of the partitioned variable is listed twice");
+    KILTER_TRY(spend(sizeof(Piece) + 3 * sizeof(std::int64_t) * slice.size()));
     if (part.dtype != tensor.dtype || slice.size() != tensor.shape.size())
       return fail(ErrorCode::kMalformed, "a part of the variable has another type or rank");
     Piece piece;

@@ -10,6 +10,9 @@
 namespace kilter::tensorflow {
 namespace {
 
+/// Of all parts of one variable together.
+constexpr std::size_t kExtentsMax = 1 << 22;
+
 // Source: tensorflow/core/framework/types.proto. What has no type here keeps its bits.
 constexpr std::array kDataTypes = {
     DataTypeRow{1, "float32", DType::kF32, false},
@@ -122,6 +125,7 @@ Result<std::optional<BundleHeader>> read_bundle_header(Bytes message) {
 
 Result<BundleEntry> read_bundle_entry(Bytes message) {
   BundleEntry entry;
+  std::size_t extents = 0;
   ProtoReader reader(message);
   while (!reader.done()) {
     KILTER_ASSIGN(const ProtoField field, reader.next());
@@ -136,6 +140,9 @@ Result<BundleEntry> read_bundle_entry(Bytes message) {
       entry.masked_crc32c = static_cast<std::uint32_t>(field.value);
     if (field.is(7, WireType::kBytes)) {
       KILTER_ASSIGN(auto slice, read_slice(field.content));
+      extents += slice.size();
+      if (extents > kExtentsMax)
+        return fail(ErrorCode::kLimitExceeded, "the variable has too many parts");
       entry.slices.push_back(std::move(slice));
     }
   }

@@ -14,8 +14,6 @@
 
 namespace kilter::tensorflow {
 
-inline constexpr std::size_t kRankMax = 254;
-
 struct BundleHeader {
   std::uint32_t shard_count = 0;
   bool big_endian = false;

@@ -1,11 +1,11 @@
 #include "formats/tensorflow/ordered_code.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace kilter::tensorflow {
 namespace {
 
-constexpr std::size_t kRankMax = 254;  // TensorFlow's own limit
 constexpr std::size_t kSignedBytesMax = 10;
 
 /// The count of bytes, then that many bytes, the highest first, no zero in front.

@@ -11,6 +11,8 @@
 
 namespace kilter::tensorflow {
 
+inline constexpr std::size_t kRankMax = 254;  ///< TensorFlow's own limit
+
 /// A range of one dimension. A length below 0 means all of it.
 struct Extent {
   std::int64_t start = 0;
