@@ -9,6 +9,7 @@ import harness
 import inspect_bench
 import load_bench
 import store_bench
+import zero_bench
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--size", type=float, default=2.0, help="GiB of the large checkpoint")
@@ -23,3 +24,4 @@ convert_bench.run(arguments.size, arguments.runs)
 load_bench.run(arguments.size, arguments.runs)
 dcp_bench.run(arguments.size, arguments.runs)
 store_bench.run(arguments.size, arguments.runs)
+zero_bench.run(arguments.size, arguments.runs)

@@ -11,6 +11,7 @@
 #include "flow/engine.h"
 #include "formats/format.h"
 #include "formats/state_json/state_json.h"
+#include "formats/tensorflow/tensorflow_format.h"
 #include "formats/torch/substitutes.h"
 #include "io/file_system.h"
 #include "io/publish.h"
@@ -75,7 +76,8 @@ std::vector<std::uint32_t> companion_files(const CheckpointData& data) {
     const bool replaced = path.ends_with(".index.json") || path.ends_with(".state.json") ||
                           path.ends_with(".safetensors") || path.ends_with(".bin") ||
                           path.ends_with(".pt") || path.ends_with(".pth") ||
-                          path.ends_with(".distcp") || is_named(path, ".metadata");
+                          path.ends_with(".distcp") || is_named(path, ".metadata") ||
+                          path.ends_with(".index") || formats::prefix_of_data(path);
     if (!weights.contains(i) && !replaced) out.push_back(i);
   }
   return out;

@@ -13,6 +13,7 @@
 #include "base/thread_pool.h"
 #include "base/try.h"
 #include "formats/dcp/dcp_reader.h"
+#include "formats/deepspeed/deepspeed_format.h"
 #include "formats/file_name.h"
 #include "formats/folder/documents.h"
 #include "formats/folder/hub_links.h"
@@ -186,6 +187,7 @@ class FolderOpening {
       return out;
     };
     // Names from an index, and symlinks: nothing outside of the folder is ever opened.
+    if (file.nested) return open_nested(file);
     if (auto beneath = io::open_beneath(files_, root_, file.name); !beneath)
       return refuse(std::move(beneath).error());
     const auto probe = make_probe(files_, full(file.name));
@@ -203,6 +205,23 @@ class FolderOpening {
     auto data = recognized.format->open({&files_, probe->path, &*probe, arguments_.options});
     if (!data) return refuse(std::move(data).error());
     out.data = std::move(*data);
+    return out;
+  }
+
+  Opened open_nested(const RosterFile& file) const {
+    Opened out;
+    out.claimed = true;
+    const auto probe = make_probe(files_, full(file.name));
+    if (!probe) {
+      out.error = probe.error();
+      return out;
+    }
+    auto data = deepspeed_format().open({&files_, probe->path, &*probe, arguments_.options});
+    if (!data) {
+      out.error = std::move(data).error();
+    } else {
+      out.data = std::move(*data);
+    }
     return out;
   }
 
@@ -277,8 +296,7 @@ class FolderOpening {
       format_text_ += more.format;
       format_count_ = format_names_.size();
     }
-    const std::uint32_t number = number_of_.at(roster_.files[i].name);
-    for (StorageInfo& storage : more.index.storages) storage.file = number;
+    place_files(roster_.files[i].name, &more);
     if (data_.metadata.empty()) data_.metadata = std::move(more.metadata);
     const std::size_t first = data_.index.tensors.size();
     const StateId root = append_data(std::move(more), roster_.files[i].prefix, false, &data_);
@@ -314,6 +332,27 @@ class FolderOpening {
     for (std::size_t t = first; t < data_.index.tensors.size(); ++t) part.tensors.push_back(t);
     prefix_bytes_of_[part.key] = prefix.size();
     return part;
+  }
+
+  /// Storages of a single file lie in it; those of a checkpoint of several files in the same files
+  /// as seen from this folder.
+  void place_files(const std::string& name, CheckpointData* more) {
+    const auto known = number_of_.find(name);
+    const std::uint32_t own = known == number_of_.end() ? 0 : known->second;
+    std::vector<std::uint32_t> number(more->index.files.size(), own);
+    if (more->root_is_folder) {
+      const std::string base =
+          more->root.size() > root_.size() ? more->root.substr(root_.size() + 1) + "/" : "";
+      for (std::size_t i = 0; i < number.size(); ++i) {
+        const FileEntry& file = more->index.files[i];
+        const auto [at, fresh] = number_of_.emplace(
+            base + file.path, static_cast<std::uint32_t>(data_.index.files.size()));
+        if (fresh) data_.index.files.push_back({at->first, file.bytes});
+        number[i] = at->second;
+      }
+    }
+    for (StorageInfo& storage : more->index.storages)
+      storage.file = storage.file < number.size() ? number[storage.file] : own;
   }
 
   /// One node for a part: its own root, its shards' dictionaries as one, or a plain dictionary.

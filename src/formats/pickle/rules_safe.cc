@@ -145,6 +145,14 @@ constexpr SafeRow kRows[] = {
     {"ml_dtypes", "bfloat16 float8_e4m3fn float8_e5m2 int4 uint4", Shape::kData},
 
     // Settings that trainers save. Source: the files that reference/security, section 4.5, names.
+    // DeepSpeed. Source: runtime/fp16/loss_scaler.py, runtime/zero/config.py,
+    // utils/tensor_fragment.py:
+    // plain attributes, an enum of integers, a namedtuple.
+    {"deepspeed.runtime.fp16.loss_scaler", "LossScaler DynamicLossScaler LossScalerBase",
+     Shape::kInstance},
+    {"deepspeed.runtime.zero.config", "ZeroStageEnum", Shape::kEnum},
+    {"deepspeed.utils.tensor_fragment", "fragment_address", Shape::kData},
+    {"deepspeed.checkpoint.universal_checkpoint", "SubparamShape", Shape::kInstance},
     {"omegaconf.dictconfig", "DictConfig", Shape::kInstance, kGrowsMap},
     {"omegaconf.listconfig", "ListConfig", Shape::kInstance, kGrowsList},
     {"omegaconf.base", "ContainerMetadata Metadata SCMode", Shape::kInstance},
