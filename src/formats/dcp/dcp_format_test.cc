@@ -105,7 +105,7 @@ TEST(Dcp, RefusesPlacesOutsideTheFolderOrTheFile) {
   out.metadata.chunk_places[{"whole", {0}}].file = "../secret";
   EXPECT_EQ(refused(std::move(out)).code, ErrorCode::kUnsafe);
   TestCheckpoint past = TestCheckpoint::sound();
-  past.metadata.chunk_places[{"whole", {0}}].bytes += 1000;
+  past.metadata.chunk_places[{"whole", {0}}].bytes += 100000;
   EXPECT_THAT(refused(std::move(past)).message, HasSubstr("past the end"));
   TestCheckpoint absent = TestCheckpoint::sound();
   absent.metadata.chunk_places[{"whole", {0}}].file = "__7_0.distcp";
