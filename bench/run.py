@@ -4,6 +4,7 @@
 import argparse
 
 import convert_bench
+import dcp_bench
 import harness
 import inspect_bench
 import load_bench
@@ -21,5 +22,6 @@ print(f"medians of {arguments.runs} paired runs\n")
 inspect_bench.run(max(arguments.runs, 11))
 convert_bench.run(arguments.size, arguments.runs)
 load_bench.run(arguments.size, arguments.runs)
+dcp_bench.run(arguments.size, arguments.runs)
 store_bench.run(arguments.size, arguments.runs)
 zero_bench.run(arguments.size, arguments.runs)

@@ -24,6 +24,7 @@ enum class StorageCoding : std::uint8_t {
   kDeflate,
   kInline,  ///< in `inline_bytes`: data that lies re-encoded inside a header, such as numpy in a
             ///< pickle
+  kZstd,    ///< Zstandard frames, which may go on behind `bytes`
   kPieces,  ///< put together from other storages, as `assembly` says: what ranks saved in parts
 };
 

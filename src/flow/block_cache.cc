@@ -17,13 +17,17 @@ constexpr std::uint64_t kSmallBytes = 1ULL << 20;
 constexpr std::uint64_t kCostFactorMax = 2;
 constexpr std::uint64_t kSampleBytes = 8ULL << 20;  // about a tile
 
+bool is_stream(StorageCoding coding) {
+  return coding == StorageCoding::kDeflate || coding == StorageCoding::kZstd;
+}
+
 /// More compressed streams take part in every row than are kept open: each range of rows would
 /// decode them all from their beginnings.
 bool takes_turns(const TensorIndex& index, const StorageInfo& storage) {
   if (storage.coding != StorageCoding::kPieces) return false;
   std::size_t streams = 0;
   for (const Piece& piece : storage.assembly->pieces)
-    if (index.storages[piece.storage].coding == StorageCoding::kDeflate) ++streams;
+    if (is_stream(index.storages[piece.storage].coding)) ++streams;
   return streams > InflateCache::kCursorsMax && AssembledReader(*storage.assembly).interleaved();
 }
 
@@ -36,7 +40,7 @@ bool wants_blocks(const TensorIndex& index, const TensorInfo& tensor) {
   if (takes_turns(index, storage)) return true;
   if (tensor.contiguous()) return false;
   if (storage.coding == StorageCoding::kInline) return false;
-  if (storage.coding == StorageCoding::kDeflate) return true;
+  if (is_stream(storage.coding)) return true;
   const std::uint64_t sample = std::min(bytes, kSampleBytes);
   const std::uint64_t elements = sample / (dtype_row(tensor.dtype).bits / 8U);
   return StridedReader(tensor).read_cost_bytes(elements) > kCostFactorMax * sample;

@@ -11,6 +11,8 @@ namespace {
 
 /// DEFLATE cannot expand further: 258 bytes from two bits. Source: RFC 1951, 3.2.5.
 constexpr std::uint64_t kDeflateExpansionMax = 1032;
+/// Nor can Zstandard: a block of 128 KiB from four bytes. Source: RFC 8878, 3.1.1.2.
+constexpr std::uint64_t kZstdExpansionMax = 32768;
 
 /// Sizes beyond this cannot be file positions (off_t is signed).
 constexpr auto kBytesMax = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
@@ -76,10 +78,13 @@ Status check_storage(const TensorIndex& index, const StorageInfo& storage) {
                     "storage \"" + storage.name + "\" was decoded to another size than it states")
                   .wanted(bytes_text(storage.bytes), bytes_text(held)));
   }
-  const auto most = checked_mul(storage.stored_bytes, kDeflateExpansionMax);
+  const bool zstd = storage.coding == StorageCoding::kZstd;
+  const auto most =
+      checked_mul(storage.stored_bytes, zstd ? kZstdExpansionMax : kDeflateExpansionMax);
   if (storage.bytes > kBytesMax || (most && storage.bytes > *most))
     return at(Error(ErrorCode::kMalformed, "compressed storage \"" + storage.name +
-                                               "\" states more bytes than DEFLATE can expand to")
+                                               "\" states more bytes than " +
+                                               (zstd ? "Zstandard" : "DEFLATE") + " can expand to")
                   .wanted("at most " + (most ? bytes_text(*most) : bytes_text(kBytesMax)),
                           bytes_text(storage.bytes)));
   return ok();

@@ -1,5 +1,6 @@
 #include <array>
 
+#include "formats/dcp/dcp_format.h"
 #include "formats/deepspeed/deepspeed_format.h"
 #include "formats/folder/document_format.h"
 #include "formats/folder/folder_format.h"
@@ -14,11 +15,11 @@
 namespace kilter::formats {
 
 std::span<const Format* const> format_table() {
-  static const std::array<const Format*, 13> kTable = {
-      &safetensors_format(), &torch_zip_format(), &torch_legacy_format(), &torch_tar_format(),
-      &pickle_format(),      &npy_format(),       &npz_format(),          &folder_format(),
-      &tensorflow_format(),  &deepspeed_format(), &document_format(),     &zip_archive_format(),
-      &tar_archive_format(),
+  static const std::array kTable = {
+      &safetensors_format(), &torch_zip_format(),   &torch_legacy_format(), &torch_tar_format(),
+      &pickle_format(),      &npy_format(),         &npz_format(),          &dcp_format(),
+      &folder_format(),      &tensorflow_format(),  &deepspeed_format(),    &document_format(),
+      &zip_archive_format(), &tar_archive_format(),
   };
   return kTable;
 }

@@ -61,17 +61,23 @@ std::vector<std::string> names_by_tensor(const Selection& selection) {
   return names;
 }
 
+bool is_named(const std::string& path, std::string_view name) {
+  return path.ends_with(name) &&
+         (path.size() == name.size() || path[path.size() - name.size() - 1] == '/');
+}
+
 /// Files that mean nothing without those a conversion replaces, or that hold what it took over.
 bool is_replaced(const std::string& path, const std::set<std::string>& bundle_indexes) {
-  constexpr std::string_view kSuffixes[] = {".index.json", ".state.json", ".safetensors",
-                                            ".bin",        ".pt",         ".pth"};
+  constexpr std::string_view kSuffixes[] = {".index.json", ".state.json", ".safetensors", ".bin",
+                                            ".pt",         ".pth",        ".distcp"};
   // What DeepSpeed leaves beside a tag's folder.
   constexpr std::string_view kNames[] = {"latest", "latest_universal", "zero_to_fp32.py",
                                          "zero_to_torch.py"};
   return std::any_of(std::begin(kSuffixes), std::end(kSuffixes),
                      [&](std::string_view suffix) { return path.ends_with(suffix); }) ||
          std::find(std::begin(kNames), std::end(kNames), path) != std::end(kNames) ||
-         formats::prefix_of_data(path) || bundle_indexes.contains(path);
+         is_named(path, ".metadata") || formats::prefix_of_data(path) ||
+         bundle_indexes.contains(path);
 }
 
 /// Files of a folder that hold no tensors and no index of shards: config, tokenizer, card, licence.
@@ -102,7 +108,7 @@ class Conversion {
     if (options_.shard_bytes_max > 0 && target_ != Target::kSafetensors) {
       return fail(ErrorCode::kInvalidArgument, "only safetensors output can be sharded");
     }
-    place_ = place_of(target_path_, options_.shard_bytes_max > 0);
+    place_ = place_of(target_path_, options_.shard_bytes_max > 0 || target_ == Target::kDcp);
     KILTER_ASSIGN(selection_, select_tensors(data(), options_));
     keep_only_intact();
     names_ = names_by_tensor(selection_);
@@ -159,6 +165,9 @@ class Conversion {
     plain_ = plain_dict(names_);
   }
 
+  /// True if the target's own files hold state that is not tensors.
+  bool holds_state() const { return target_ == Target::kTorch || target_ == Target::kDcp; }
+
   /// True if safetensors or npz need a state file to say what they cannot.
   bool needs_state_file() const {
     if (keeps_state_ && (!values_.empty() || !is_plain_dict(data().state, names_))) return true;
@@ -178,7 +187,7 @@ class Conversion {
     write.extension = place_.extension;
     write.shard_bytes_max = options_.shard_bytes_max;
     write.metadata = metadata();
-    if (target_ == Target::kTorch) {  // the others get a state file of ours beside them
+    if (holds_state()) {  // the others get a state file of ours beside them
       write.state = keeps_state_ ? &data().state : &plain_;
       write.tensor_names = names_;
     }
@@ -187,7 +196,7 @@ class Conversion {
     auto inner = format->make_sink(write);
     if (inner == nullptr) return fail(ErrorCode::kInternal, "the target format has no writer");
     sink_ = std::make_unique<CompanionSink>(std::move(inner), conversion_.plan.outputs.size());
-    if (target_ != Target::kTorch && needs_state_file()) {
+    if (!holds_state() && needs_state_file()) {
       state_file_ = place_.stem + ".state.json";
       KILTER_ASSIGN(std::string text, state_json::write_state_json(
                                           keeps_state_ ? data().state : plain_, names_, records()));
@@ -272,7 +281,7 @@ class Conversion {
 
   void report_values() {
     std::map<StateId, std::string> substituted;
-    if (target_ == Target::kTorch && keeps_state_) {
+    if (holds_state() && keeps_state_) {
       for (const auto& one : formats::torch_substitutes(data().state))
         substituted.emplace(one.node, one.reason);
     }

@@ -88,6 +88,8 @@ std::string_view coding_name(StorageCoding coding) {
       return "deflate";
     case StorageCoding::kInline:
       return "inline";
+    case StorageCoding::kZstd:
+      return "zstd";
     case StorageCoding::kPieces:
       return "pieces";
   }

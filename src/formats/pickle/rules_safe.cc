@@ -97,6 +97,24 @@ constexpr SafeRow kRows[] = {
     {"torch.optim.optimizer", "_RequiredParameter", Shape::kInstance},
     {"torch.optim.lr_scheduler", "_LRScheduler", Shape::kInstance},
 
+    // torch's distributed checkpoints. Source:
+    // torch/distributed/checkpoint/{metadata,filesystem}.py;
+    // the second module is where older versions kept them.
+    {"torch.distributed.checkpoint.metadata",
+     "Metadata TensorStorageMetadata BytesStorageMetadata ChunkStorageMetadata TensorProperties "
+     "MetadataIndex StorageMeta",
+     Shape::kInstance},
+    {"torch.distributed.checkpoint.metadata", "_MEM_FORMAT_ENCODING", Shape::kEnum},
+    {"torch.distributed.checkpoint.filesystem", "_StorageInfo", Shape::kInstance},
+    {"torch.distributed._shard.sharded_tensor.metadata", "TensorProperties ShardedTensorMetadata",
+     Shape::kInstance},
+    {"torch.distributed._shard.sharded_tensor.metadata", "MEM_FORMAT_ENCODING", Shape::kEnum},
+    {"torch.distributed._shard.checkpoint.metadata",
+     "Metadata TensorStorageMetadata BytesStorageMetadata ChunkStorageMetadata MetadataIndex",
+     Shape::kInstance},
+    {"torch.distributed._shard.checkpoint.filesystem", "_StorageInfo", Shape::kInstance},
+    {"megatron.core.dist_checkpointing.strategies.torch", "MCoreMetadata", Shape::kInstance},
+
     // numpy. Source: what ndarray, dtype, scalar and random generators write in __reduce__.
     {"numpy", "ndarray matrix recarray record", Shape::kNameOnly},
     {"numpy", "dtype", Shape::kData},
