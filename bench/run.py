@@ -7,6 +7,7 @@ import convert_bench
 import harness
 import inspect_bench
 import load_bench
+import python_load_bench
 import store_bench
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -20,4 +21,5 @@ print(f"medians of {arguments.runs} paired runs\n")
 inspect_bench.run(max(arguments.runs, 11))
 convert_bench.run(arguments.size, arguments.runs)
 load_bench.run(arguments.size, arguments.runs)
+python_load_bench.run(arguments.size, arguments.runs)
 store_bench.run(arguments.size, arguments.runs)
