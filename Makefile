@@ -29,8 +29,8 @@ build: setup $(RELEASE)/build.ninja  ## Build everything, optimized
 .PHONY: demo
 demo: setup  ## Build the program and walk through real files
 	@cmake --preset demo >/dev/null
-	cmake --build --preset demo --target kilter
-	@KILTER_PROGRAM=build/demo/apps/cli/kilter scripts/demo
+	cmake --build --preset demo --target kilter charlm
+	@KILTER_PROGRAM=build/demo/apps/cli/kilter KILTER_CHARLM=build/demo/charlm scripts/demo
 
 .PHONY: test
 test:  ## All tests: C++ (ctest), the program and the oracles (pytest), fuzz corpora

@@ -53,8 +53,8 @@ struct SaverOptions {
   SaveCoding coding = SaveCoding::kRaw;
   unsigned thread_count = 0;                       ///< of the writer; 0: as many as there are
   std::uint64_t write_memory_bytes = 96ULL << 20;  ///< of data on its way, beside the staging
-  /// What stays (include/kilter/upkeep.h); no rule: everything. Applied behind each save, and what
-  /// goes is removed.
+  /// What stays (include/kilter/upkeep.h); no rule: everything. Applied behind each save, beside
+  /// training and the next save.
   RetainRequest keep = {};
 };
 
@@ -131,7 +131,8 @@ class Saver {
   /// Errors: that of an earlier save, once.
   Status before_update();
 
-  /// Everything that was begun is durable. Errors: that of an earlier save, once.
+  /// Everything that was begun is durable, and what retention gives up is gone. Errors: that of an
+  /// earlier save, once.
   Status wait();
 
   /// Takes the memory that saving this state needs, so that the first save is like the rest.

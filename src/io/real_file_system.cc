@@ -229,8 +229,12 @@ Result<std::unique_ptr<FileLock>> RealFileSystem::lock(const std::string& path, 
   const int how = (mode == LockMode::kShared ? LOCK_SH : LOCK_EX) | (wait ? 0 : LOCK_NB);
   while (true) {
     UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666));
-    if (!fd && (errno == EACCES || errno == EROFS || errno == EPERM))
+    const int refused = errno;
+    if (!fd && (refused == EACCES || refused == EROFS || refused == EPERM)) {
       fd = UniqueFd(::open(path.c_str(), read_open_flags()));
+      // What is not there yet cannot be made: that is what to say.
+      if (!fd && errno == ENOENT) errno = refused;
+    }
     if (!fd) return fail(os_error(errno, "open the lock", path));
     int result = -1;
     do {

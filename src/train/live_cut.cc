@@ -94,6 +94,7 @@ void LiveCut::close(Piece& piece, Stage stage) {
 
 Status LiveCut::read(std::size_t number, std::uint64_t offset_bytes, std::span<std::byte> out) {
   if (out.empty()) return ok();
+  copying_.wait(true);
   if (first_piece_[number] == first_piece_[number + 1]) {
     std::memcpy(out.data(), frozen_[number].data() + offset_bytes, out.size());
     return ok();
@@ -151,12 +152,15 @@ LiveCut::Staged LiveCut::stage(Which which, WhenFull when_full) {
   Staged staged;
   if (open_loose_ == 0 && (which == Which::kLoose || settled())) return staged;
   Copying copying{which, static_cast<std::int64_t>(piece_count_) - 1};
+  copying_ = true;
   const std::uint64_t bytes = which == Which::kLoose ? loose_bytes_ : live_bytes_;
   const bool share = helpers_ != nullptr && bytes >= kShareBytes;
   for (unsigned i = 0; share && i < helpers_->thread_count(); ++i)
     helpers_->submit([&] { copy_pieces(copying); });
   copy_pieces(copying);
   if (share) helpers_->wait_idle();
+  copying_ = false;
+  copying_.notify_all();
   staged.bytes = copying.bytes;
   if (when_full == WhenFull::kGiveUp && any_live(which)) {
     staged.whole = false;

@@ -88,6 +88,8 @@ class LiveCut {
   // Pieces that are live or being read from there.
   std::atomic<std::size_t> open_held_{0}, open_loose_{0};
   std::atomic<bool> abandoned_{false};
+  std::atomic<bool> copying_{
+      false};  // training waits: the writer leaves the processors to the copy
   std::uint64_t live_bytes_ = 0, loose_bytes_ = 0, copied_bytes_ = 0;
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -77,6 +77,55 @@ bool keeps_all(const RetainRequest& keep) {
   return !keep.last && !keep.every && keep.best.empty() && !keep.tagged;
 }
 
+/// Applies the rules of retention on a thread of its own: removing gigabytes may take longer than
+/// writing them, and no save waits for it.
+class Keeper {
+ public:
+  Keeper(train::StepTarget& target, std::function<void(const Error&)> on_error)
+      : target_(target), on_error_(std::move(on_error)), thread_([this] { work(); }) {}
+  ~Keeper() {
+    {
+      const std::lock_guard guard(mutex_);
+      stopping_ = true;
+      changed_.notify_all();
+    }
+    thread_.join();  // what was asked for is done first
+  }
+  void ask() {
+    const std::lock_guard guard(mutex_);
+    asked_ = true;
+    changed_.notify_all();
+  }
+  void wait_idle() {
+    std::unique_lock guard(mutex_);
+    changed_.wait(guard, [&] { return !asked_ && !working_; });
+  }
+
+ private:
+  void work() {
+    std::unique_lock guard(mutex_);
+    for (;;) {
+      changed_.wait(guard, [&] { return asked_ || stopping_; });
+      if (!asked_) return;
+      asked_ = false;
+      working_ = true;
+      guard.unlock();
+      const Status kept = target_.retain();
+      if (!kept) on_error_(kept.error());
+      guard.lock();
+      working_ = false;
+      changed_.notify_all();
+    }
+  }
+
+  train::StepTarget& target_;
+  std::function<void(const Error&)> on_error_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool asked_ = false, working_ = false, stopping_ = false;
+  std::thread thread_;
+};
+
 }  // namespace
 
 struct Saver::Impl {
@@ -87,10 +136,14 @@ struct Saver::Impl {
   std::shared_ptr<SaveJob> job;         // the last one; its thread may have ended
   std::thread worker;
   std::mutex mutex;
-  std::optional<Error> untold;  // of a save, until a call returns it
-  double bytes_per_second = 0;  // of the last whole save
+  std::optional<Error> untold;     // of a save, until a call returns it
+  double bytes_per_second = 0;     // of the last whole save
+  std::unique_ptr<Keeper> keeper;  // null: everything stays
 
-  ~Impl() { join(); }
+  ~Impl() {
+    join();
+    keeper.reset();
+  }
   void join() {
     if (worker.joinable()) worker.join();
   }
@@ -169,8 +222,7 @@ struct Saver::Impl {
       if (report.seconds > 0) bytes_per_second = static_cast<double>(report.bytes) / report.seconds;
     }
     ended.ticket->finish(report);
-    if (keeps_all(options.keep)) return;
-    if (auto kept = target->retain(); !kept) note(kept.error());
+    if (keeper != nullptr) keeper->ask();
   }
 
   void note(const Error& error) {
@@ -226,6 +278,9 @@ Result<Saver> Saver::open(const std::string& address, SaverOptions options) {
                                                          io::real_file_system(), address, options)
                                                    : train::make_store_target(address, options));
   impl->options = std::move(options);
+  if (!keeps_all(impl->options.keep))
+    impl->keeper = std::make_unique<Keeper>(
+        *impl->target, [&saver = *impl](const Error& error) { saver.note(error); });
   // The thread that stages is one of those that copy.
   const unsigned copiers = std::min(usable_cpu_count(), 8U);
   if (copiers > 1) impl->helpers = std::make_unique<ThreadPool>(copiers - 1);
@@ -244,6 +299,7 @@ Status Saver::before_update() {
 
 Status Saver::wait() {
   impl_->join();
+  if (impl_->keeper != nullptr) impl_->keeper->wait_idle();
   return impl_->take_error();
 }
 

@@ -224,6 +224,10 @@ TEST_P(Savers, RetentionKeepsWhatItShould) {
     steps.push_back((*opened)->report.step);
   }
   EXPECT_THAT(steps, testing::ElementsAre(70, 60, 30, 20));
+  std::uintmax_t bytes = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(place()))
+    if (entry.is_regular_file()) bytes += entry.file_size();
+  EXPECT_LT(bytes, 4.5 * 24'000'000);  // what was given up is gone from the disk
 }
 
 TEST_P(Savers, AnErrorReachesTheTicketAndTheNextCall) {

@@ -6,7 +6,7 @@
 #include "store/address.h"
 #include "store/api/translate.h"
 #include "store/format/element.h"
-#include "store/keep/collect.h"
+#include "store/keep/compact.h"
 #include "store/keep/retain.h"
 #include "store/save.h"
 #include "store/write/layout_writer.h"
@@ -38,9 +38,10 @@ class StoreTarget final : public StepTarget {
       tree.format = "folder";
       return store::add_laid_out(files, writer, tree, content.context);
     };
-    KILTER_ASSIGN(const store::SaveOutcome saved, store::save_tree(*store_, request));
-    return WrittenStep{to_hex(saved.commit), saved.totals.new_plain_bytes,
-                       saved.totals.stored_bytes};
+    const auto saved = store::save_tree(*store_, request);
+    if (!saved) return fail(explained(saved.error()));
+    return WrittenStep{to_hex(saved->commit), saved->totals.new_plain_bytes,
+                       saved->totals.stored_bytes};
   }
 
   Status retain() override {
@@ -58,10 +59,14 @@ class StoreTarget final : public StepTarget {
     for (const std::size_t commit : decision.retired)
       retired.push_back(history.commits()[commit].digest);
     KILTER_TRY(store::retire_commits(*store_, retired));
-    const auto collected = store::collect(*store_, {});
-    // Somebody else is at it: what goes now goes with his, or with our next.
-    if (!collected && collected.error().code != ErrorCode::kAlreadyExists)
-      return fail(collected.error());
+    // What stays of a step that goes is its record, in the same pack: it moves, the pack goes.
+    store::CompactRequest free;
+    free.encode = false;
+    free.dead_part_max = kDeadPartMax;
+    free.thread_count = 1;
+    const auto freed = store::compact(*store_, free);
+    // Somebody else is at it: what is dead goes with his, or with our next.
+    if (!freed && freed.error().code != ErrorCode::kAlreadyExists) return fail(freed.error());
     return ok();
   }
 
@@ -83,6 +88,17 @@ class StoreTarget final : public StepTarget {
 
  private:
   static constexpr std::uint64_t kMemoryMin = 64ULL << 20;
+  static constexpr double kDeadPartMax = 0.5;
+
+  /// A store that was removed under a run's feet shows as this or that file missing.
+  Error explained(const Error& error) const {
+    const auto there = store_->place().read_small(std::string(store::kStoreFile));
+    if (!there || *there) return error;
+    return Error(ErrorCode::kNotFound,
+                 "the store was removed while the run went on: " + error.text())
+        .at_path(store_->address())
+        .advise("put it back, or start again with another");
+  }
 
   Result<std::optional<Found>> open_commit(const CommitInfo& commit, double step) {
     Found found;

@@ -13,6 +13,10 @@
 namespace kilter::store {
 namespace {
 
+/// Packs of this size are not worth asking what of them is dead; many of them are made one.
+constexpr std::uint64_t kSmallPackBytes = 64 << 10;
+constexpr std::ptrdiff_t kSmallPacksMax = 32;
+
 /// What is known of a chunk that is or will be written anew: how deep it lies.
 struct Settled {
   std::uint8_t depth = 0;
@@ -82,6 +86,7 @@ class Compactor {
 
   /// Saved fast, or leaning on what nobody wants for itself.
   bool is_unsettled(const ChunkRecord& record) const {
+    if (!request_.encode) return false;
     return record.tried == Tried::kFast || (record.has_base() && !direct_.contains(record.base));
   }
 
@@ -107,10 +112,13 @@ class Compactor {
         use.live_bytes += place.record.stored_bytes;
         use.fast = use.fast || (direct_or_no_data(place.record) && is_unsettled(place.record));
       }
+    const auto is_small = [](const auto& pair) { return pair.second.bytes <= kSmallPackBytes; };
+    const bool join = std::ranges::count_if(uses, is_small) >= kSmallPacksMax;
     for (const auto& [pack, use] : uses) {
       const double live = static_cast<double>(use.live_bytes);
       const bool dead = live < (1 - request_.dead_part_max) * static_cast<double>(use.bytes);
-      if (!use.fast && !(dead && use.bytes > 65'536)) continue;
+      const bool small = use.bytes <= kSmallPackBytes;
+      if (!use.fast && !(small ? join : dead)) continue;
       leaving_.push_back(pack);
       leaving_set_.insert(pack);
       total_bytes_ += use.live_bytes;
@@ -234,7 +242,7 @@ class Compactor {
     const ChunkRecord& old = work.place.record;
     MadeChunk made;
     made.record = old;
-    made.record.tried = Tried::kAll;
+    if (request_.encode) made.record.tried = Tried::kAll;
     if (!is_unsettled(old)) {
       KILTER_ASSIGN(made.payload, store_.read_payload(work.place));
       settle(made.record);

@@ -9,6 +9,7 @@ namespace kilter::store {
 
 struct CompactRequest {
   bool dry_run = false;            ///< encode everything, say what it would gain, keep nothing
+  bool encode = true;              ///< false: only move what is needed out of packs that are not
   unsigned chain_max = kDepthMax;  ///< other chunks behind one; 1 to kDepthMax
   double dead_part_max = 0.2;      ///< packs with more dead bytes than this are written anew
   unsigned thread_count = 0;
