@@ -8,6 +8,7 @@ import dcp_bench
 import harness
 import inspect_bench
 import load_bench
+import python_load_bench
 import store_bench
 import zero_bench
 
@@ -22,6 +23,7 @@ print(f"medians of {arguments.runs} paired runs\n")
 inspect_bench.run(max(arguments.runs, 11))
 convert_bench.run(arguments.size, arguments.runs)
 load_bench.run(arguments.size, arguments.runs)
+python_load_bench.run(arguments.size, arguments.runs)
 dcp_bench.run(arguments.size, arguments.runs)
 store_bench.run(arguments.size, arguments.runs)
 zero_bench.run(arguments.size, arguments.runs)
