@@ -36,8 +36,14 @@ demo: setup  ## Build the program and walk through real files
 test:  ## All tests: C++ (ctest), the program and the oracles (pytest), fuzz corpora
 	@scripts/setup --python
 	@$(MAKE) --no-print-directory build
+	scripts/wheel
 	ctest --preset release -j $(JOBS) --no-tests=error
 	.venv/bin/python -m pytest tests
+
+.PHONY: wheel
+wheel:  ## The Python package as a wheel, in build/wheels
+	@scripts/setup --python
+	scripts/wheel
 
 .PHONY: bench
 bench:  ## Measure against the alternatives (BENCH_FLAGS="--size 0.25" is quick)

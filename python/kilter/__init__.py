@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._inert import Global, Object
-from ._native import __version__
+from ._native import version as _version
 from .checkpoint import Checkpoint, Document, OpenFinding, load, open
 from .errors import *  # noqa: F403
 from .errors import __all__ as _errors
@@ -27,6 +27,8 @@ from .reports import __all__ as _reports
 from .store import Store, find_series
 from .tensor import Tensor
 from .verbs import convert, inspect, save, scan, verify
+
+__version__ = _version()
 
 if TYPE_CHECKING:
     from .saver import DamagedStepWarning, Keep, Resumed, Saver, Ticket

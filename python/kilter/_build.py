@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 REQUIRES_GRAD, PARAMETER, CONJUGATE, NEGATIVE, HELD = 1, 2, 4, 8, 16
-_DEPTH_MAX = 400
+_DEPTH_MAX = 150
 
 
 class Builder:
@@ -242,7 +242,7 @@ class Builder:
         flags |= (CONJUGATE if view.is_conj() else 0) | (NEGATIVE if view.is_neg() else 0)
         storage = view.untyped_storage()
         self._alive.append((view, storage))
-        shape, strides, offset = list(view.shape), list(view.stride()), view.storage_offset()
+        shape, strides, offset = list(view.shape), list(view.stride()), int(view.storage_offset())
         if dtype == "f4_e2m1":  # torch counts pairs
             shape = [*shape[:-1], shape[-1] * 2] if shape else [2]
             strides = [*(stride * 2 for stride in strides[:-1]), 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,8 +12,9 @@ from . import _native
 if TYPE_CHECKING:
     import torch
 
+ml_dtypes: Any
 try:
-    import ml_dtypes
+    ml_dtypes = importlib.import_module("ml_dtypes")
 except ImportError:  # bfloat16 and float8 are then shown as unsigned integers
     ml_dtypes = None
 
@@ -59,7 +61,8 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     if row.numpy:
         return np.dtype(row.numpy)
     if name in _MORE and ml_dtypes is not None:
-        return np.dtype(getattr(ml_dtypes, _MORE[name]))
+        more: np.dtype[Any] = np.dtype(getattr(ml_dtypes, _MORE[name]))
+        return more
     return np.dtype(_UNSIGNED.get(row.bits, np.uint8))
 
 
@@ -93,7 +96,8 @@ def torch_dtype(name: str) -> torch.dtype:
     """torch's dtype; an unsigned integer of the same size where this torch has none."""
     import torch
 
-    found = getattr(torch, ROWS[name].torch, None) if ROWS[name].torch else None
+    found: Any = getattr(torch, ROWS[name].torch, None) if ROWS[name].torch else None
     if isinstance(found, torch.dtype):
         return found
-    return torch.from_numpy(np.empty(0, _UNSIGNED.get(ROWS[name].bits, np.uint8))).dtype
+    plain: torch.dtype = torch.from_numpy(np.empty(0, _UNSIGNED.get(ROWS[name].bits, np.uint8))).dtype
+    return plain

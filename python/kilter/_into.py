@@ -235,7 +235,7 @@ def _through_staging(
                 raw = buffer[at : at + row.nbytes].view(tensor.dtype).view(tensor.shape)
                 tensor.detach().copy_(raw, non_blocking=pinned)
         if pinned:
-            events[turn] = torch.cuda.Event()
+            events[turn] = torch.cuda.Event()  # type: ignore[no-untyped-call]
             events[turn].record()
         turn = (turn + 1) % len(buffers)
     for event in events:

@@ -148,7 +148,8 @@ class Checkpoint(Mapping[str, Tensor]):
         """
         tensor = self[name]
         if start is None and stop is None:
-            return tensor.numpy().copy()
+            copy: npt.NDArray[Any] = tensor.numpy().copy()
+            return copy
         return tensor.rows(start or 0, tensor.shape[0] if stop is None else stop)
 
 

@@ -75,9 +75,8 @@ class KilterError(Exception):
         self.hint = hint
         self._text = text or self._made_text()
         if isinstance(self, OSError):
-            self.errno = self._errno
-            self.strerror = message
-            self.filename = path or None
+            for name, value in (("errno", self._errno), ("strerror", message), ("filename", path)):
+                setattr(self, name, value)
 
     def _made_text(self) -> str:
         text = f"{self.path}: " if self.path else ""

@@ -77,7 +77,7 @@ class Resumable:
 
     def __iter__(self) -> Iterator[Any]:
         sampler = getattr(self.loader, "sampler", None)
-        if hasattr(sampler, "set_epoch"):
+        if sampler is not None and hasattr(sampler, "set_epoch"):
             sampler.set_epoch(self.epoch)
         for batch in self._iterator():
             self.batch += 1

@@ -153,13 +153,14 @@ class Tensor:
         if self.size == 0:
             return np.empty(self.shape, dtype)
         raw = self._storages.bytes(self.storage, self.dtype)
-        return np.ndarray(
+        array: npt.NDArray[Any] = np.ndarray(
             self.shape,
             dtype,
             buffer=raw.data,
             offset=self.storage_offset * dtype.itemsize,
             strides=tuple(stride * dtype.itemsize for stride in self.strides),
         )
+        return array
 
     def tobytes(self) -> bytes:
         """A copy of its bytes: contiguous, C order, little-endian."""
@@ -207,7 +208,7 @@ class Tensor:
             return self.numpy().__dlpack__(**options)
         code, bits = _dtypes.DLPACK[self.dtype]
         raw = self._storages.bytes(self.storage, self.dtype)
-        view = _native.typed_view(
+        return _native.typed_view(  # the capsule without a version, which every consumer takes
             raw,
             self.storage_offset * bits // 8,
             list(self.shape),
@@ -215,4 +216,3 @@ class Tensor:
             code,
             bits,
         )
-        return view.__dlpack__(**options)

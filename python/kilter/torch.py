@@ -236,7 +236,8 @@ def _moved(
             f"the file's tensors were on {location!r}, and there is no CUDA device",
             hint="pass map_location='cpu'",
         )
-    return storage.to(device=torch.device(target))
+    moved: torch.UntypedStorage = storage.to(device=torch.device(target))
+    return moved
 
 
 def _parameter(args: tuple[Any, ...], state: Any, extra: Any) -> Any:
@@ -263,8 +264,10 @@ def _quantized(args: tuple[Any, ...], state: Any, extra: Any) -> Any:
         parameters: tuple[Any, ...] = (scheme, args[1], args[2])
     else:
         parameters = (scheme, extra["scales"], extra["zero_points"], args[1])
-    return torch._utils._rebuild_qtensor(
-        torch.storage.TypedStorage(
+    rebuild: Any = torch._utils._rebuild_qtensor
+    typed: Any = torch.storage.TypedStorage
+    return rebuild(
+        typed(
             wrap_storage=values.untyped_storage(), dtype=values.dtype, _internal=True
         ),
         values.storage_offset(),

@@ -37,21 +37,30 @@ std::shared_ptr<Opened> open(const std::string& address, bool lenient) {
   });
 }
 
-nb::object strings(const std::vector<std::int64_t>& values) {
+using Text = nb::str;
+using TextPair = nb::typed<nb::tuple, Text, Text>;
+using Sizes = nb::typed<nb::tuple, int, nb::ellipsis>;
+
+Sizes sizes(const std::vector<std::int64_t>& values) {
   nb::list out;
   for (const std::int64_t value : values) out.append(value);
   return nb::tuple(out);
 }
 
-nb::tuple tensor_info(const Opened& self, std::size_t number) {
+/// name, dtype, shape, strides, storage, offset in it, bytes, contiguous, requires_grad, parameter,
+/// conjugate, negative
+using TensorRow =
+    nb::typed<nb::tuple, Text, Text, Sizes, Sizes, int, int, int, bool, bool, bool, bool, bool>;
+
+TensorRow tensor_info(const Opened& self, std::size_t number) {
   const TensorInfo& tensor = self.index().tensors.at(number);
-  return nb::make_tuple(tensor.name, std::string(dtype_name(tensor.dtype)), strings(tensor.shape),
-                        strings(tensor.strides), tensor.storage, tensor.offset_elements,
+  return nb::make_tuple(tensor.name, std::string(dtype_name(tensor.dtype)), sizes(tensor.shape),
+                        sizes(tensor.strides), tensor.storage, tensor.offset_elements,
                         tensor.bytes(), tensor.contiguous(), tensor.requires_grad, tensor.parameter,
                         tensor.conjugate, tensor.negative);
 }
 
-nb::tuple storage_info(const Opened& self, std::size_t number) {
+nb::typed<nb::tuple, int, Text, bool, Text> storage_info(const Opened& self, std::size_t number) {
   const StorageInfo& storage = self.index().storages.at(number);
   return nb::make_tuple(storage.bytes, storage.device, storage.coding == StorageCoding::kInline,
                         storage.name);
@@ -108,21 +117,23 @@ std::size_t find(const Opened& self, const std::string& name) {
 }
 
 template <typename Pairs>
-nb::list pairs(const Pairs& from) {
-  nb::list out;
+nb::typed<nb::list, TextPair> pairs(const Pairs& from) {
+  nb::typed<nb::list, TextPair> out;
   for (const auto& [first, second] : from) out.append(nb::make_tuple(first, second));
   return out;
 }
 
-nb::list findings(const Opened& self) {
-  nb::list out;
+using FindingRow = nb::typed<nb::tuple, Text, Text, Text, Text>;
+
+nb::typed<nb::list, FindingRow> findings(const Opened& self) {
+  nb::typed<nb::list, FindingRow> out;
   for (const Finding& finding : self.data().findings)
     out.append(nb::make_tuple(finding.rule, finding.path, finding.tensor, finding.message));
   return out;
 }
 
-nb::list documents(const Opened& self) {
-  nb::list out;
+nb::typed<nb::list, TextPair> documents(const Opened& self) {
+  nb::typed<nb::list, TextPair> out;
   for (const Document& document : self.data().documents)
     out.append(nb::make_tuple(
         document.path,
@@ -139,16 +150,16 @@ std::vector<std::string> names(const Opened& self) {
 }
 
 /// For DLPack: views of bytes with the dtypes that numpy lacks. Codes: dlpack.h.
-nb::ndarray<> typed_view(const ByteArray& bytes, std::uint64_t offset_bytes,
-                         const std::vector<std::size_t>& shape,
-                         const std::vector<std::int64_t>& strides, std::uint8_t code,
-                         std::uint8_t bits) {
+nb::any typed_view(const ByteArray& bytes, std::uint64_t offset_bytes,
+                   const std::vector<std::size_t>& shape, const std::vector<std::int64_t>& strides,
+                   std::uint8_t code, std::uint8_t bits) {
   nb::dlpack::dtype dtype;
   dtype.code = code;
   dtype.bits = bits;
   dtype.lanes = 1;
-  return nb::ndarray<>(bytes.data() + offset_bytes, shape.size(), shape.data(), nb::cast(bytes),
-                       strides.data(), dtype);
+  return nb::borrow<nb::any>(
+      nb::cast(nb::ndarray<>(bytes.data() + offset_bytes, shape.size(), shape.data(),
+                             nb::cast(bytes), strides.data(), dtype)));
 }
 
 }  // namespace
@@ -180,7 +191,7 @@ void bind_checkpoint(nb::module_& module) {
       .def(
           "state",
           [](const Opened& self, const nb::object& handlers) {
-            return state_to_python(self.data().state, handlers);
+            return nb::borrow<nb::any>(state_to_python(self.data().state, handlers));
           },
           nb::arg("handlers"), "The state tree as Python's values.");
   module.def("open", &open, nb::arg("address"), nb::arg("lenient") = false,

@@ -1,5 +1,6 @@
 // kilter._native: what the Python package is made of. Nothing here is public: kilter/*.py is.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
 
 #include "kilter/version.h"
 
@@ -9,7 +10,7 @@ namespace nb = nanobind;
 
 NB_MODULE(_native, module) {
   module.doc() = "Kilter's engine. Private: use the package kilter.";
-  module.attr("__version__") = nb::str(kilter::version().data(), kilter::version().size());
+  module.def("version", [] { return std::string(kilter::version()); });
   kilter::python::bind_errors(module);
   kilter::python::bind_dtypes(module);
   kilter::python::bind_checkpoint(module);

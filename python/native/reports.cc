@@ -17,10 +17,10 @@ class Fields {
     dict_[name] = value;
     return *this;
   }
-  operator nb::dict() const { return dict_; }  // NOLINT(google-explicit-constructor)
+  operator Row() const { return dict_; }  // NOLINT(google-explicit-constructor)
 
  private:
-  nb::dict dict_;
+  Row dict_;
 };
 
 nb::object json_module() { return nb::module_::import_("json"); }
@@ -60,7 +60,7 @@ nb::object json_or_none(const std::string& text) {
   return json_module().attr("loads")(text);
 }
 
-nb::dict to_python(const StoreFault& fault) {
+Row to_python(const StoreFault& fault) {
   nb::list affected;
   for (const auto& one : fault.affected)
     affected.append(nb::dict(
@@ -68,7 +68,7 @@ nb::dict to_python(const StoreFault& fault) {
   return Fields()("error", error_object(fault.error))("affected", affected);
 }
 
-nb::dict to_python(const FormStats& form) {
+Row to_python(const FormStats& form) {
   return Fields()("form", form.form)("element", form.element)("chunk_count", form.chunk_count)(
       "plain_bytes", form.plain_bytes)("stored_bytes", form.stored_bytes);
 }
@@ -90,8 +90,8 @@ nb::object to_python(const MetaValue& value) {
       value);
 }
 
-nb::dict to_python(const Metadata& metadata) {
-  nb::dict out;
+Row to_python(const Metadata& metadata) {
+  Row out;
   for (const auto& [key, value] : metadata) out[key.c_str()] = to_python(value);
   return out;
 }
@@ -103,58 +103,56 @@ Metadata metadata_from(const nb::dict& values) {
   return out;
 }
 
-nb::dict to_python(const Lineage& lineage) {
+Row to_python(const Lineage& lineage) {
   return Fields()("operation", lineage.operation)("parameters", to_python(lineage.parameters))(
       "inputs", lineage.inputs);
 }
 
-nb::dict to_python(const CommitInfo& commit) {
+Row to_python(const CommitInfo& commit) {
   return Fields()("digest", commit.digest)("tree", commit.tree)("parents", commit.parents)(
       "time_unix_ns", commit.time_unix_ns)("author", commit.author)("message", commit.message)(
       "metadata", to_python(commit.metadata))("branches", commit.branches)("tags", commit.tags)(
       "retired", commit.retired);
 }
 
-nb::dict to_python(const CommitDetails& details) {
+Row to_python(const CommitDetails& details) {
   return Fields()("info", to_python(details.info))("lineage", to_python(details.lineage))(
       "kilter_version", details.kilter_version)("format", details.format)(
       "single_file", details.single_file)("file_count", details.file_count)(
       "tensor_count", details.tensor_count)("bytes", details.bytes);
 }
 
-nb::dict to_python(const StoredFile& file) {
-  return Fields()("path", file.path)("bytes", file.bytes);
-}
+Row to_python(const StoredFile& file) { return Fields()("path", file.path)("bytes", file.bytes); }
 
-nb::dict to_python(const StoredTensor& tensor) {
+Row to_python(const StoredTensor& tensor) {
   return Fields()("name", tensor.name)("dtype", std::string(dtype_name(tensor.dtype)))(
       "shape", shape_of(tensor.shape))("file", tensor.file)("offset_bytes", tensor.offset_bytes)(
       "bytes", tensor.bytes);
 }
 
-nb::dict to_python(const StoreRef& ref) {
+Row to_python(const StoreRef& ref) {
   return Fields()("kind", ref.kind == RefKind::kBranch ? "branch" : "tag")("name", ref.name)(
       "commit", ref.commit);
 }
 
-nb::dict to_python(const CommitDiff& diff) {
+Row to_python(const CommitDiff& diff) {
   nb::list files, tensors, metadata;
   for (const FileChange& one : diff.files)
-    files.append(nb::dict(Fields()("change", change_name(one.change))("path", one.path)(
+    files.append(Row(Fields()("change", change_name(one.change))("path", one.path)(
         "bytes_before", one.bytes_before)("bytes_after", one.bytes_after)));
   for (const TensorChange& one : diff.tensors)
-    tensors.append(nb::dict(Fields()("change", change_name(one.change))("name", one.name)(
+    tensors.append(Row(Fields()("change", change_name(one.change))("name", one.name)(
         "file", one.file)("bytes", one.bytes)("changed_bytes", one.changed_bytes)(
         "shape_changed", one.shape_changed)));
   for (const MetadataChange& one : diff.metadata)
-    metadata.append(nb::dict(Fields()("key", one.key)("before", json_or_none(one.before))(
+    metadata.append(Row(Fields()("key", one.key)("before", json_or_none(one.before))(
         "after", json_or_none(one.after))));
   return Fields()("files", files)("tensors", tensors)("metadata", metadata)(
       "new_plain_bytes", diff.new_plain_bytes)("new_stored_bytes", diff.new_stored_bytes)(
       "same", diff.same);
 }
 
-nb::dict to_python(const SaveOutcome& outcome) {
+Row to_python(const SaveOutcome& outcome) {
   nb::list warnings;
   for (const Error& error : outcome.warnings) warnings.append(error_object(error));
   return Fields()("commit", outcome.commit)("present", outcome.present)(
@@ -164,51 +162,51 @@ nb::dict to_python(const SaveOutcome& outcome) {
       "unread_bytes", outcome.unread_bytes)("seconds", outcome.seconds)("warnings", warnings);
 }
 
-nb::dict to_python(const RestoreOutcome& outcome) {
+Row to_python(const RestoreOutcome& outcome) {
   return Fields()("file_count", outcome.file_count)("bytes", outcome.bytes)("seconds",
                                                                             outcome.seconds);
 }
 
-nb::dict to_python(const RetainReport& report) {
+Row to_python(const RetainReport& report) {
   nb::list kept;
   for (const auto& one : report.kept)
     kept.append(nb::make_tuple(to_python(one.commit), one.reason));
   return Fields()("kept", kept)("retired", to_python(report.retired));
 }
 
-nb::dict to_python(const CollectReport& report) {
+Row to_python(const CollectReport& report) {
   return Fields()("removed_packs", report.removed_packs)("removed_bytes", report.removed_bytes)(
       "waiting_packs", report.waiting_packs)("waiting_bytes", report.waiting_bytes)(
       "dead_bytes", report.dead_bytes)("swept_files", report.swept_files)("writers",
                                                                           report.writers);
 }
 
-nb::dict to_python(const CompactReport& report) {
+Row to_python(const CompactReport& report) {
   return Fields()("before_bytes", report.before_bytes)("after_bytes", report.after_bytes)(
       "encoded_count", report.encoded_count)("smaller_count", report.smaller_count)(
       "collected", to_python(report.collected));
 }
 
-nb::dict to_python(const CheckReport& report) {
+Row to_python(const CheckReport& report) {
   nb::list faults;
   for (const StoreFault& fault : report.faults) faults.append(to_python(fault));
   return Fields()("commit_count", report.commit_count)("pack_count", report.pack_count)(
       "chunk_count", report.chunk_count)("read_bytes", report.read_bytes)("faults", faults);
 }
 
-nb::dict to_python(const RepairReport& report) {
+Row to_python(const RepairReport& report) {
   return Fields()("set_aside", report.set_aside)("indexed_packs", report.indexed_packs)(
       "saved_count", report.saved_count)("fetched_count", report.fetched_count)(
       "after", to_python(report.after));
 }
 
-nb::dict to_python(const TransferReport& report) {
+Row to_python(const TransferReport& report) {
   return Fields()("commit_count", report.commit_count)("chunk_count", report.chunk_count)(
       "bytes", report.bytes)("present_count", report.present_count)("moved",
                                                                     to_python(report.moved));
 }
 
-nb::dict to_python(const StoreStats& stats) {
+Row to_python(const StoreStats& stats) {
   nb::list forms;
   for (const FormStats& form : stats.forms) forms.append(to_python(form));
   return Fields()("commit_count", stats.commit_count)("retired_count", stats.retired_count)(

@@ -20,8 +20,8 @@ namespace {
 using Best = std::vector<std::tuple<std::uint64_t, std::string, bool>>;
 constexpr double kTicketPollSeconds = 0.1;
 
-nb::dict report_dict(const SaveReport& report) {
-  nb::dict out;
+Row report_dict(const SaveReport& report) {
+  Row out;
   out["step"] = report.step;
   out["skipped"] = report.skipped;
   out["commit"] = report.commit;
@@ -48,8 +48,10 @@ struct PythonStep {
   ResumeReport report;
 };
 
-nb::list damaged_list(const std::vector<DamagedStep>& damaged) {
-  nb::list out;
+using Damaged = nb::typed<nb::tuple, int, nb::str, nb::any>;
+
+nb::typed<nb::list, Damaged> damaged_list(const std::vector<DamagedStep>& damaged) {
+  nb::typed<nb::list, Damaged> out;
   for (const DamagedStep& one : damaged)
     out.append(nb::make_tuple(one.step, one.commit, error_object(one.error)));
   return out;
@@ -80,14 +82,14 @@ Saver open_saver(const std::string& address, bool plain_folder, const std::strin
 }
 
 SaveTicket save(Saver& self, std::int64_t step, StateBuilder& builder, StateId root,
-                const nb::dict& metadata) {
+                const Row& metadata) {
   const State state = builder.training_state(root);
   const Metadata stated = metadata_from(metadata);
   return released([&] { return self.save(step, state, stated); });
 }
 
-nb::dict on_preempt(Saver& self, std::int64_t step, StateBuilder& builder, StateId root,
-                    double seconds, const nb::dict& metadata) {
+Row on_preempt(Saver& self, std::int64_t step, StateBuilder& builder, StateId root, double seconds,
+               const Row& metadata) {
   const State state = builder.training_state(root);
   const Metadata stated = metadata_from(metadata);
   return report_dict(released([&] { return self.on_preempt(step, state, seconds, stated); }));
@@ -128,7 +130,8 @@ nb::object wait_for(const SaveTicket& self, std::optional<double> seconds) {
 void bind_saver(nb::module_& module) {
   nb::class_<SaveTicket>(module, "SaveTicket", "One save on its way.")
       .def_prop_ro("done", &SaveTicket::done)
-      .def("wait", &wait_for, nb::arg("seconds").none());
+      .def("wait", &wait_for, nb::arg("seconds").none(),
+           nb::sig("def wait(self, seconds: float | None) -> dict[str, typing.Any] | None"));
   nb::class_<PythonStep>(module, "OpenedStep", "A step opened for reading.")
       .def_prop_ro("checkpoint", [](const PythonStep& self) { return self.checkpoint; })
       .def_prop_ro("step", [](const PythonStep& self) { return self.report.step; })
@@ -140,7 +143,7 @@ void bind_saver(nb::module_& module) {
       .def(
           "state",
           [](const PythonStep& self, const nb::object& handlers) {
-            return state_to_python(self.state, handlers);
+            return nb::borrow<nb::any>(state_to_python(self.state, handlers));
           },
           nb::arg("handlers"));
   nb::class_<Saver>(module, "Saver", "Writes steps while training goes on.")

@@ -44,11 +44,11 @@ std::vector<Lineage> lineage_from(const nb::list& list) {
   return out;
 }
 
-nb::dict save(Store& self, Text source, Text branch, const Strings& tags, Text parent, Text author,
-              Text message, const nb::dict& metadata, const nb::list& lineage, const Strings& skip,
-              std::optional<std::int64_t> time_unix_ns, bool fast, bool skip_unchanged,
-              bool skip_present, unsigned thread_count, std::uint64_t max_memory_bytes,
-              Object progress) {
+Row save(Store& self, Text source, Text branch, const Strings& tags, Text parent, Text author,
+         Text message, const Row& metadata, const nb::typed<nb::list, Row>& lineage,
+         const Strings& skip, std::optional<std::int64_t> time_unix_ns, bool fast,
+         bool skip_unchanged, bool skip_present, unsigned thread_count,
+         std::uint64_t max_memory_bytes, Object progress) {
   SaveRequest request;
   request.source = source;
   request.branch = branch;
@@ -71,9 +71,8 @@ nb::dict save(Store& self, Text source, Text branch, const Strings& tags, Text p
   }));
 }
 
-nb::dict restore(const Store& self, Text commit, Text target, const Strings& only, Text as,
-                 bool force, unsigned thread_count, std::uint64_t max_memory_bytes,
-                 Object progress) {
+Row restore(const Store& self, Text commit, Text target, const Strings& only, Text as, bool force,
+            unsigned thread_count, std::uint64_t max_memory_bytes, Object progress) {
   RestoreRequest request;
   request.target = target;
   request.only = only;
@@ -99,7 +98,8 @@ std::shared_ptr<Opened> open_commit(const Store& self, Text commit) {
   });
 }
 
-nb::list log(const Store& self, Text from, Text where, std::optional<std::size_t> count_max) {
+nb::typed<nb::list, Row> log(const Store& self, Text from, Text where,
+                             std::optional<std::size_t> count_max) {
   LogRequest request;
   request.from = from;
   request.where = where;
@@ -107,15 +107,15 @@ nb::list log(const Store& self, Text from, Text where, std::optional<std::size_t
   return quick([&] { return self.log(request); });
 }
 
-nb::dict diff(const Store& self, Text before, Text after, const Store* other) {
+Row diff(const Store& self, Text before, Text after, const Store* other) {
   return quick([&] {
     return other == nullptr ? self.diff(before, after) : self.diff(before, *other, after);
   });
 }
 
-nb::dict retain(Store& self, std::optional<std::uint64_t> last, std::optional<std::uint64_t> every,
-                const std::vector<std::tuple<std::uint64_t, std::string, bool>>& best, bool tagged,
-                bool dry_run) {
+Row retain(Store& self, std::optional<std::uint64_t> last, std::optional<std::uint64_t> every,
+           const std::vector<std::tuple<std::uint64_t, std::string, bool>>& best, bool tagged,
+           bool dry_run) {
   RetainRequest request;
   request.last = last;
   request.every = every;
@@ -125,27 +125,27 @@ nb::dict retain(Store& self, std::optional<std::uint64_t> last, std::optional<st
   return quick([&] { return self.retain(request); });
 }
 
-nb::dict collect(Store& self, bool dry_run, Object progress) {
+Row collect(Store& self, bool dry_run, Object progress) {
   return to_python(long_work(progress, [&](const RunContext& context) {
     return self.collect({.dry_run = dry_run, .context = context});
   }));
 }
 
-nb::dict compact(Store& self, bool dry_run, unsigned chain_max, unsigned thread_count,
-                 std::uint64_t max_memory_bytes, Object progress) {
+Row compact(Store& self, bool dry_run, unsigned chain_max, unsigned thread_count,
+            std::uint64_t max_memory_bytes, Object progress) {
   return to_python(long_work(progress, [&](const RunContext& context) {
     return self.compact({dry_run, chain_max, thread_count, max_memory_bytes, context});
   }));
 }
 
-nb::dict check(const Store& self, bool data, unsigned thread_count, std::uint64_t max_memory_bytes,
-               Object progress) {
+Row check(const Store& self, bool data, unsigned thread_count, std::uint64_t max_memory_bytes,
+          Object progress) {
   return to_python(long_work(progress, [&](const RunContext& context) {
     return self.check({data, thread_count, max_memory_bytes, context});
   }));
 }
 
-nb::dict repair(Text address, Text from, bool dry_run, Object progress) {
+Row repair(Text address, Text from, bool dry_run, Object progress) {
   RepairRequest request;
   request.from = from;
   request.dry_run = dry_run;
@@ -156,8 +156,8 @@ nb::dict repair(Text address, Text from, bool dry_run, Object progress) {
 }
 
 template <typename Self, typename Method>
-nb::dict transfer(Self& self, Method method, Text address, Text ref, bool force, bool dry_run,
-                  Object progress) {
+Row transfer(Self& self, Method method, Text address, Text ref, bool force, bool dry_run,
+             Object progress) {
   TransferRequest request;
   request.ref = ref;
   request.force = force;
@@ -168,9 +168,10 @@ nb::dict transfer(Self& self, Method method, Text address, Text ref, bool force,
   }));
 }
 
-nb::list series(const Strings& patterns, const Strings& skip) {
+nb::typed<nb::list, nb::typed<nb::tuple, nb::str, nb::str, Row, int>> series(
+    const Strings& patterns, const Strings& skip) {
   const auto items = released([&] { return find_series(patterns, skip); });
-  nb::list out;
+  nb::typed<nb::list, nb::typed<nb::tuple, nb::str, nb::str, Row, int>> out;
   for (const SeriesItem& item : items)
     out.append(nb::make_tuple(item.path, item.format, to_python(item.metadata), item.bytes));
   return out;
