@@ -14,7 +14,7 @@ import torch
 
 from . import torch as kilter_torch
 from ._hf_parts import ADAPTER, MODEL, MORE_ADAPTERS, STATE_FILE, _files_of, metadata_of
-from ._steps import Step, use_newest
+from ._steps import Step, numbered, use_newest
 from .checkpoint import Path, load
 from .errors import AlreadyExistsError, NotFoundError, UnsupportedError
 from .saver import Saver, SaveReport
@@ -102,17 +102,6 @@ def _save_tensors(tensors: Mapping[str, torch.Tensor], folder: str) -> None:
 
     os.makedirs(folder, exist_ok=True)
     save(dict(tensors), os.path.join(folder, _ADAPTERS[0]), force=True)
-
-
-def numbered(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """An optimizer's state with numbers for names, as torch counts them."""
-    numbers: dict[Any, int] = {}
-    groups = []
-    for group in saved["param_groups"]:
-        row = [numbers.setdefault(name, len(numbers)) for name in group["params"]]
-        groups.append({**group, "params": row})
-    state = {numbers.get(name, name): value for name, value in saved["state"].items()}
-    return {**saved, "state": state, "param_groups": groups}
 
 
 def _named(saved: Mapping[str, Any]) -> dict[str, Any]:

@@ -79,6 +79,8 @@ class Adapters:
         from peft import set_peft_model_state_dict
 
         live = self.parts()
+        if ADAPTER not in tree and MODEL in tree:  # what a folder has for weights is its model
+            tree = {**tree, ADAPTER: tree[MODEL]}
         _compare(live, tree, step)
         set_peft_model_state_dict(self.model, tree[ADAPTER], adapter_name=self.first)
         for name in self.others:

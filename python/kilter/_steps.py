@@ -11,7 +11,7 @@ from . import _native
 from ._into import read_tensors, saved_row
 from ._handlers import Handlers
 from ._resume import _filled, _fresh, _Place, _places, _put_back
-from ._train_state import RNG, Parts, set_random_state
+from ._train_state import Parts
 from .checkpoint import Path, Progress
 from .errors import CorruptError, KilterError, NotFoundError
 from .reports import CommitInfo
@@ -137,10 +137,15 @@ def has_steps(address: Path) -> bool:
         return False
 
 
-def set_random(tree: Mapping[str, Any]) -> None:
-    """Puts back the random states of a step, if it has them."""
-    if RNG in tree:
-        set_random_state(tree[RNG])
+def numbered(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """An optimizer's state with numbers for names, as torch counts them."""
+    numbers: dict[Any, int] = {}
+    groups = []
+    for group in saved["param_groups"]:
+        row = [numbers.setdefault(name, len(numbers)) for name in group["params"]]
+        groups.append({**group, "params": row})
+    state = {numbers.get(name, name): value for name, value in saved["state"].items()}
+    return {**saved, "state": state, "param_groups": groups}
 
 
 def finish(saver: Optional[Saver]) -> None:
