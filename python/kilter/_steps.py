@@ -66,10 +66,22 @@ class Step:
         """Fits strictly and puts these parts back, the random states not among them."""
         _put_back(self, Parts(parts, []), False, progress)
 
-    def tree(self, skip: Any = (), progress: Progress = None) -> dict[str, Any]:
-        """Everything but `skip`, in memory of its own."""
-        places = self.state(Handlers(lambda number: _Place(saved_row(self.checkpoint, number))))
-        wanted = {key: value for key, value in places.items() if key not in skip}
+    def _places(self) -> dict[str, Any]:
+        return self.state(Handlers(lambda number: _Place(saved_row(self.checkpoint, number))))
+
+    def keys(self) -> list[str]:
+        """Names of the parts."""
+        return list(self._places())
+
+    def tree(
+        self, skip: Any = (), only: Any = None, progress: Progress = None
+    ) -> dict[str, Any]:
+        """Everything but `skip`, or `only` that, in memory of its own."""
+        wanted = {
+            key: value
+            for key, value in self._places().items()
+            if key not in skip and (only is None or key in only)
+        }
         pairs = []
         for place in _places(wanted):
             if place.value is None:
