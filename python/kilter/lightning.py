@@ -29,7 +29,7 @@ from ._hf_parts import load_optimizer, load_random_state, random_states
 from ._steps import Step, finish, has_steps, infos, is_store, numbered, use_newest
 from ._train_state import named_state
 from .checkpoint import Path
-from .errors import KilterError, NotFoundError, UnsupportedError
+from .errors import ArgumentError, KilterError, NotFoundError, UnsupportedError
 from .resumable import Resumable
 from .saver import Keep, Saver
 from .store import Store
@@ -96,6 +96,7 @@ class CheckpointIO(_CheckpointIO):
         self._branch = branch
         self._options = options
         self._saver: Optional[Saver] = None
+        self._stale: list[str] = []
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Path, storage_options: Optional[Any] = None
@@ -110,7 +111,9 @@ class CheckpointIO(_CheckpointIO):
         if isinstance(checkpoint.get("epoch"), int):
             metadata["epoch"] = checkpoint["epoch"]
         report = self._saver.save(step, metadata=metadata, **_parts(checkpoint)).wait()
+        replaced = _read_pointer(os.fspath(path)) if get_filesystem(path).exists(path) else None
         _write_pointer(os.fspath(path), {"kilter": self._address, "commit": report.commit})
+        self._give_up(replaced)
 
     def load_checkpoint(
         self,
@@ -145,13 +148,25 @@ class CheckpointIO(_CheckpointIO):
         if pointer is None:
             return
         get_filesystem(path).rm(os.fspath(path))
-        store = Store(self._address, mode="open")
-        try:
-            store.remove(pointer["commit"])
-        except KilterError as error:
-            if not isinstance(error, NotFoundError):
-                raise
-        store.collect()
+        self._give_up(pointer)
+
+    def _give_up(self, pointer: Optional[Mapping[str, str]]) -> None:
+        """A branch's newest commit has to stay; it goes with the next that does."""
+        if pointer is not None:
+            self._stale.append(pointer["commit"])
+        if not self._stale:
+            return
+        store, left = Store(self._address, mode="open"), []
+        for commit in self._stale:
+            try:
+                store.remove(commit)
+            except ArgumentError:
+                left.append(commit)
+            except NotFoundError:  # of another store, or gone already
+                continue
+        if len(left) < len(self._stale):
+            store.collect()
+        self._stale = left
 
     def teardown(self) -> None:
         """Everything is durable already."""
@@ -433,8 +448,13 @@ class _Loader(Resumable):
         return getattr(self.loader, name)
 
     @property
-    def _iterator_of_loader(self) -> Any:
+    def _iterator(self) -> Any:
+        """Lightning ends the loader's workers through it."""
         return getattr(self.loader, "_iterator", None)
+
+    @_iterator.setter
+    def _iterator(self, value: Any) -> None:
+        self.loader._iterator = value  # type: ignore[attr-defined]
 
 
 def _wrap_loaders(loop: Any) -> None:

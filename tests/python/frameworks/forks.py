@@ -43,6 +43,7 @@ def forked(module, request):
 
 def main():
     import torch
+    import torch._dynamo  # the first optimizer would import it, in each run anew
 
     torch.set_num_threads(1)  # before any operation: threads do not survive a fork
     module = importlib.import_module(sys.argv[1])

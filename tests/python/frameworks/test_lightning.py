@@ -93,7 +93,7 @@ def test_the_plugin_keeps_checkpoints_in_a_store(forks, own_folder):
     pointer = own_folder / "saved" / "last.ckpt"
     assert pointer.stat().st_size < 500
     kept = [info for info in kilter.Store("runs.kilter").log("main") if not info.retired]
-    assert {info.step for info in kept} <= {12, 15, 16}
+    assert len(kept) <= 4 and {info.step for info in kept} <= {12, 15}  # two, last, and the tip
     whole = result(own_folder)[0]
     forks("fit", own_folder, plugin=True, path="last", max_epochs=4, name="again")
     assert result(own_folder, "again")[1]["step"] == 16
