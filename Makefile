@@ -49,6 +49,7 @@ wheel:  ## The Python package as a wheel, in build/wheels
 bench:  ## Measure against the alternatives (BENCH_FLAGS="--size 0.25" is quick)
 	@scripts/setup --python
 	@$(MAKE) --no-print-directory build
+	scripts/wheel
 	.venv/bin/python bench/run.py $(BENCH_FLAGS)
 
 .PHONY: fuzz

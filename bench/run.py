@@ -4,10 +4,13 @@
 import argparse
 
 import convert_bench
+import dcp_bench
 import harness
 import inspect_bench
 import load_bench
+import python_load_bench
 import store_bench
+import zero_bench
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--size", type=float, default=2.0, help="GiB of the large checkpoint")
@@ -20,4 +23,7 @@ print(f"medians of {arguments.runs} paired runs\n")
 inspect_bench.run(max(arguments.runs, 11))
 convert_bench.run(arguments.size, arguments.runs)
 load_bench.run(arguments.size, arguments.runs)
+python_load_bench.run(arguments.size, arguments.runs)
+dcp_bench.run(arguments.size, arguments.runs)
 store_bench.run(arguments.size, arguments.runs)
+zero_bench.run(arguments.size, arguments.runs)

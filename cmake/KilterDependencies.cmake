@@ -20,6 +20,8 @@ add_library(kilter_uring ALIAS PkgConfig::URING)
 add_library(kilter_deflate ALIAS PkgConfig::DEFLATE)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 add_library(kilter_zstd ALIAS PkgConfig::ZSTD)
+pkg_check_modules(SNAPPY REQUIRED IMPORTED_TARGET snappy)
+add_library(kilter_snappy ALIAS PkgConfig::SNAPPY)
 
 if(KILTER_TESTS)
   find_package(GTest REQUIRED)

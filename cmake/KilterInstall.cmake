@@ -23,7 +23,8 @@ target_include_directories(kilter_library INTERFACE
 # Public headers use only tl::expected; the rest is what the archive's objects call.
 target_link_libraries(kilter_library INTERFACE
   tl::expected fmt::fmt simdjson::simdjson OpenSSL::Crypto ZLIB::ZLIB Threads::Threads
-  PkgConfig::URING PkgConfig::DEFLATE PkgConfig::ZSTD)
+  PkgConfig::URING PkgConfig::DEFLATE PkgConfig::ZSTD
+  PkgConfig::SNAPPY)
 
 set(KILTER_PACKAGE_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/kilter")
 install(TARGETS kilter_library EXPORT kilterTargets

@@ -104,6 +104,7 @@ extern const CommandSpec kInspectCommand;
 extern const CommandSpec kScanCommand;
 extern const CommandSpec kVerifyCommand;
 extern const CommandSpec kConvertCommand;
+extern const CommandSpec kReshardCommand;
 extern const CommandSpec kSaveCommand;
 extern const CommandSpec kLogCommand;
 extern const CommandSpec kShowCommand;

@@ -13,9 +13,9 @@ namespace kilter {
 enum class Part : std::uint8_t { kAll, kWeights, kEma, kOptimizer };
 
 struct ConvertOptions {
-  std::string to;                     ///< "safetensors", "torch", "npz"; "" = from DST's extension
-  std::uint64_t shard_bytes_max = 0;  ///< 0 = one file
-  std::vector<std::string> only;      ///< globs; empty = everything
+  std::string to;  ///< "safetensors", "torch", "npz", "dcp"; "" = from DST's extension
+  std::uint64_t shard_bytes_max = 0;                        ///< 0 = one file
+  std::vector<std::string> only;                            ///< globs; empty = everything
   std::vector<std::pair<std::string, std::string>> rename;  ///< FROM=TO: prefix, or glob with one *
   Part part = Part::kAll;
   bool force = false;    ///< replace an existing output

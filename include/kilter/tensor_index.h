@@ -24,11 +24,32 @@ enum class StorageCoding : std::uint8_t {
   kDeflate,
   kInline,  ///< in `inline_bytes`: data that lies re-encoded inside a header, such as numpy in a
             ///< pickle
+  kZstd,    ///< Zstandard frames, which may go on behind `bytes`
+  kPieces,  ///< put together from other storages, as `assembly` says: what ranks saved in parts
 };
 
-/// A run of bytes in one file that tensors are views of.
+/// A box of an assembled whole and the view of a storage that fills it.
+struct Piece {
+  std::vector<std::int64_t> offsets;  ///< of its first element in the whole, in each dimension
+  std::vector<std::int64_t> sizes;    ///< as many; a piece without elements fills nothing
+  std::uint32_t storage = 0;          ///< index in TensorIndex::storages; never itself assembled
+  std::uint64_t offset_elements = 0;  ///< of the first element in that storage
+  std::vector<std::int64_t> strides;  ///< elements of that storage, one for each dimension
+};
+
+/// How pieces make up the bytes of a storage, in C order of `shape`. A tensor in that storage may
+/// have another shape: a flat run cut at any element has an assembly of one dimension.
+struct Assembly {
+  DType element = DType::kF32;  ///< fills whole bytes; its size counts offsets and strides above
+  std::vector<std::int64_t> shape;
+  std::vector<Piece> pieces;  ///< any order; together every element of the whole exactly once
+};
+
+/// A run of bytes in one file that tensors are views of; or an assembly of such runs.
 struct StorageInfo {
-  std::uint32_t file = 0;          ///< index in TensorIndex::files
+  /// Index in TensorIndex::files. Of an assembly, which has no bytes of its own: any file it draws
+  /// from, for messages; offset_bytes and stored_bytes are 0.
+  std::uint32_t file = 0;
   std::uint64_t offset_bytes = 0;  ///< of the first stored byte, from the start of the file
   std::uint64_t stored_bytes = 0;  ///< in the file
   std::uint64_t bytes = 0;         ///< after decoding; equals stored_bytes for kRaw
@@ -37,6 +58,8 @@ struct StorageInfo {
   std::optional<std::uint32_t> crc32;  ///< of the decoded bytes, where the container states it
   /// For kInline only.
   std::shared_ptr<const std::vector<std::byte>> inline_bytes;
+  /// For kPieces only.
+  std::shared_ptr<const Assembly> assembly;
   std::string name;    ///< as the container names it: "archive/data/0"
   std::string device;  ///< "cpu", "cuda:0", … where the file states it
 };
@@ -69,8 +92,10 @@ struct TensorIndex {
   /// Position of the tensor of that name; nullopt if none.
   std::optional<std::size_t> find(std::string_view name) const;
   /// Checks every view against its storage and every storage against its file, in checked
-  /// arithmetic. Readers call it last: nothing that failed it is ever read.
-  /// Errors: kMalformed with tensor, offset, expected, found.
+  /// arithmetic, and that the pieces of every assembly fill it without gap or overlap. Readers
+  /// call it last: nothing that failed it is ever read.
+  /// Errors: kMalformed with tensor, offset, expected, found; kLimitExceeded for assemblies of more
+  /// corners than a budget allows (millions of pieces).
   Status validate() const;
 };
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 REQUIRES_GRAD, PARAMETER, CONJUGATE, NEGATIVE, HELD = 1, 2, 4, 8, 16
 _DEPTH_MAX = 150
+#: Dtypes that are neither quantized nor packed.
+_FAST = {"bool", "u8", "i8", "i16", "i32", "i64", "f16", "bf16", "f32", "f64"}
 
 
 class Builder:
@@ -222,7 +224,27 @@ class Builder:
         )
         return self.native.tensor_node(number)
 
+    def _live_tensor(self, tensor: torch.Tensor, dtype: str) -> int:
+        """For the saver, where names are paths and a training run stands still meanwhile."""
+        self._alive.append(tensor)
+        address = tensor.data_ptr()
+        flags = HELD if self.held is not None and address in self.held else 0
+        return self.native.live_tensor(dtype, list(tensor.shape), address, tensor.nbytes, flags)
+
     def _torch_tensor(self, tensor: torch.Tensor, path: tuple[str, ...]) -> int:
+        if self.held is not None and type(tensor) in self._plain_types():
+            dtype = _dtypes.name_of_torch(tensor.dtype)
+            plain = tensor.device.type == "cpu" and tensor.layout is sys.modules["torch"].strided
+            if plain and dtype in _FAST and tensor.is_contiguous() and not tensor.is_neg():
+                return self._live_tensor(tensor, dtype)
+        return self._any_torch_tensor(tensor, path)
+
+    @staticmethod
+    def _plain_types() -> tuple[type, ...]:
+        torch = sys.modules["torch"]
+        return (torch.Tensor, torch.nn.Parameter)
+
+    def _any_torch_tensor(self, tensor: torch.Tensor, path: tuple[str, ...]) -> int:
         import torch
 
         dtype = _dtypes.name_of_torch(tensor.dtype)

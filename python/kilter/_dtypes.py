@@ -85,11 +85,15 @@ def name_of_numpy(dtype: np.dtype[Any]) -> str | None:
 
 
 _BY_TORCH = {row.torch: row.name for row in ROWS.values() if row.torch}
+_SEEN: dict[Any, str | None] = {}
 
 
 def name_of_torch(dtype: torch.dtype) -> str | None:
     """Kilter's name of a torch dtype; None if there is none."""
-    return _BY_TORCH.get(str(dtype).rpartition(".")[2])
+    try:
+        return _SEEN[dtype]
+    except KeyError:
+        return _SEEN.setdefault(dtype, _BY_TORCH.get(str(dtype).rpartition(".")[2]))
 
 
 def torch_dtype(name: str) -> torch.dtype:

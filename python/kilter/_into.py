@@ -52,8 +52,8 @@ def load_into(
     different shapes and dtypes are all listed in one :class:`kilter.MismatchError` before anything
     is changed; with ``strict=False`` missing and unexpected names are returned instead. Names that
     are tied are loaded once. ``prefix`` says what stands before the model's names in the file
-    ("model."); by default it is found, and what lies outside it (optimizer state) is left alone.
-    ``verify`` compares with the checksums that the file has; a store's bytes are always checked.
+    ("model."); by default it is found. What lies outside it is left alone, and so is an
+    optimizer's state. ``verify`` compares with the checksums that the file has; a store's bytes are always checked.
 
     >>> import torch, kilter, kilter.torch
     >>> kilter.save(torch.nn.Linear(2, 1).state_dict(), "linear.safetensors")
@@ -72,11 +72,26 @@ def load_into(
     prefix = find_prefix(wanted, saved) if prefix is None else prefix
     inside = {name[len(prefix) :]: row for name, row in saved.items() if name.startswith(prefix)}
     missing, unexpected, different = compare(wanted, inside)
+    unexpected = _without_training_state(native, unexpected, inside)
     if different or (strict and (missing or unexpected)):
         raise mismatch(missing if strict else [], unexpected if strict else [], different, native.path)
     read_tensors(native, [(inside[name], wanted[name]) for name in wanted if name in inside],
                  verify, progress)
     return IncompatibleKeys(missing, unexpected)
+
+
+def _without_training_state(
+    native: _native.Checkpoint, names: list[str], inside: Mapping[str, Saved]
+) -> list[str]:
+    """Leaves out an optimizer's state, and the random state of a step that kilter.Saver wrote."""
+    if not names:
+        return names
+    parts, is_step = native.parts, native.format == "folder"
+    return [
+        name
+        for name in names
+        if parts[inside[name].number] != "optimizer" and not (is_step and name.startswith("rng."))
+    ]
 
 
 def saved_tensors(native: _native.Checkpoint) -> dict[str, Saved]:

@@ -54,14 +54,13 @@ class Parts:
             )
 
     def names(self) -> dict[int, str]:
-        """Parameters' names by their ids, as the modules among the parts call them."""
+        """Parameters' names by their ids: as the model calls them, and KEY.name in other modules."""
         found: dict[int, str] = {}
-        several = sum(1 for part in self.stateful.values() if hasattr(part, "named_parameters")) > 1
         for key, part in self.stateful.items():
             if not hasattr(part, "named_parameters"):
                 continue
             for name, parameter in part.named_parameters(remove_duplicate=False):
-                found.setdefault(id(parameter), f"{key}.{name}" if several else name)
+                found.setdefault(id(parameter), name if key == "model" else f"{key}.{name}")
         return found
 
 

@@ -236,7 +236,9 @@ def _moved(
             f"the file's tensors were on {location!r}, and there is no CUDA device",
             hint="pass map_location='cpu'",
         )
-    moved: torch.UntypedStorage = storage.to(device=torch.device(target))
+    moved = torch.empty(storage.nbytes(), dtype=torch.uint8, device=target).untyped_storage()
+    if moved.device.type != "meta":
+        moved.copy_(storage)
     return moved
 
 

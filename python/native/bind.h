@@ -12,5 +12,6 @@ void bind_state_builder(nanobind::module_& module);
 void bind_verbs(nanobind::module_& module);
 void bind_store(nanobind::module_& module);
 void bind_saver(nanobind::module_& module);
+void bind_sharded(nanobind::module_& module);
 
 }  // namespace kilter::python

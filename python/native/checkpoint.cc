@@ -5,6 +5,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include "kilter/identity.h"
 #include "kilter/store.h"
 
 #include "base/checked.h"
@@ -174,6 +175,7 @@ void bind_checkpoint(nb::module_& module) {
       .def_prop_ro("documents", &documents)
       .def_prop_ro("findings", &findings)
       .def_prop_ro("names", &names)
+      .def_prop_ro("parts", [](const Opened& self) { return tensor_parts(self.data()); })
       .def_prop_ro("tensor_count", [](const Opened& self) { return self.index().tensors.size(); })
       .def_prop_ro("storage_count", [](const Opened& self) { return self.index().storages.size(); })
       .def_prop_ro("has_state", [](const Opened& self) { return !self.data().state.empty(); })

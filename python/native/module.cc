@@ -18,4 +18,5 @@ NB_MODULE(_native, module) {
   kilter::python::bind_verbs(module);
   kilter::python::bind_store(module);
   kilter::python::bind_saver(module);
+  kilter::python::bind_sharded(module);
 }

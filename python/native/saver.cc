@@ -11,14 +11,11 @@
 #include "native/bind.h"
 #include "native/long_work.h"
 #include "native/reports.h"
+#include "native/saver_options.h"
 #include "native/state_builder.h"
 #include "train/step_target.h"
 
 namespace kilter::python {
-namespace {
-
-using Best = std::vector<std::tuple<std::uint64_t, std::string, bool>>;
-constexpr double kTicketPollSeconds = 0.1;
 
 Row report_dict(const SaveReport& report) {
   Row out;
@@ -40,6 +37,11 @@ SaveCoding coding_named(const std::string& name) {
   if (name == "small") return SaveCoding::kSmall;
   throw nb::value_error("coding is 'raw', 'fast' or 'small'");
 }
+
+namespace {
+
+using Best = std::vector<std::tuple<std::uint64_t, std::string, bool>>;
+constexpr double kTicketPollSeconds = 0.1;
 
 /// A step opened for reading.
 struct PythonStep {

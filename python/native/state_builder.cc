@@ -128,6 +128,8 @@ void bind_state_builder(nb::module_& module) {
       .def("storage", &Self::storage, nb::arg("address"), nb::arg("bytes"))
       .def("tensor", &Self::tensor, nb::arg("name"), nb::arg("dtype"), nb::arg("shape"),
            nb::arg("strides"), nb::arg("storage"), nb::arg("offset_elements"), nb::arg("flags"))
+      .def("live_tensor", &Self::live_tensor, nb::arg("dtype"), nb::arg("shape"),
+           nb::arg("address"), nb::arg("bytes"), nb::arg("flags"))
       .def("tie", &Self::tie, nb::arg("later"), nb::arg("earlier"))
       .def("metadata", &Self::metadata, nb::arg("key"), nb::arg("value"))
       .def(

@@ -78,6 +78,15 @@ class StateBuilder {
     return index_.tensors.size() - 1;
   }
 
+  /// A contiguous tensor and its node in one, without a name.
+  StateId live_tensor(const std::string& dtype, std::vector<std::int64_t> shape,
+                      std::uintptr_t address, std::uint64_t bytes, unsigned flags) {
+    std::vector<std::int64_t> strides = contiguous_strides(shape);
+    const std::size_t number =
+        tensor({}, dtype, std::move(shape), std::move(strides), storage(address, bytes), 0, flags);
+    return integer(StateKind::kTensor, static_cast<std::int64_t>(number));
+  }
+
   void tie(std::string later, std::string earlier) {
     ties_.emplace_back(std::move(later), std::move(earlier));
   }

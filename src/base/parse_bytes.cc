@@ -13,7 +13,7 @@ struct Unit {
   std::uint64_t bytes;
 };
 
-constexpr std::array kUnits = {
+constexpr std::array kByteUnits = {
     Unit{"", 1},
     Unit{"b", 1},
     Unit{"k", 1ULL << 10U},
@@ -54,9 +54,9 @@ std::optional<std::uint64_t> to_number(std::string_view digits) {
 std::optional<std::uint64_t> unit_bytes(std::string_view text) {
   std::string name(text.substr(std::min(text.find_first_not_of(' '), text.size())));
   for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  const auto* row = std::find_if(kUnits.begin(), kUnits.end(),
+  const auto* row = std::find_if(kByteUnits.begin(), kByteUnits.end(),
                                  [&name](const Unit& unit) { return unit.name == name; });
-  if (row == kUnits.end()) return std::nullopt;
+  if (row == kByteUnits.end()) return std::nullopt;
   return row->bytes;
 }
 

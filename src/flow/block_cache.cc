@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include "base/try.h"
+#include "flow/assembled_read.h"
+#include "flow/inflate.h"
 #include "flow/strided_read.h"
 
 namespace kilter::flow {
@@ -15,14 +17,30 @@ constexpr std::uint64_t kSmallBytes = 1ULL << 20;
 constexpr std::uint64_t kCostFactorMax = 2;
 constexpr std::uint64_t kSampleBytes = 8ULL << 20;  // about a tile
 
+bool is_stream(StorageCoding coding) {
+  return coding == StorageCoding::kDeflate || coding == StorageCoding::kZstd;
+}
+
+/// More compressed streams take part in every row than are kept open: each range of rows would
+/// decode them all from their beginnings.
+bool takes_turns(const TensorIndex& index, const StorageInfo& storage) {
+  if (storage.coding != StorageCoding::kPieces) return false;
+  std::size_t streams = 0;
+  for (const Piece& piece : storage.assembly->pieces)
+    if (is_stream(index.storages[piece.storage].coding)) ++streams;
+  return streams > InflateCache::kCursorsMax && AssembledReader(*storage.assembly).interleaved();
+}
+
 }  // namespace
 
 bool wants_blocks(const TensorIndex& index, const TensorInfo& tensor) {
   const std::uint64_t bytes = tensor.bytes();
-  if (bytes <= kSmallBytes || tensor.contiguous()) return false;
+  if (bytes <= kSmallBytes) return false;
   const StorageInfo& storage = index.storages[tensor.storage];
+  if (takes_turns(index, storage)) return true;
+  if (tensor.contiguous()) return false;
   if (storage.coding == StorageCoding::kInline) return false;
-  if (storage.coding == StorageCoding::kDeflate) return true;
+  if (is_stream(storage.coding)) return true;
   const std::uint64_t sample = std::min(bytes, kSampleBytes);
   const std::uint64_t elements = sample / (dtype_row(tensor.dtype).bits / 8U);
   return StridedReader(tensor).read_cost_bytes(elements) > kCostFactorMax * sample;

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/try.h"
+#include "flow/unzstd.h"
 
 namespace kilter::flow {
 namespace {
@@ -34,7 +35,7 @@ InflateCursor::~InflateCursor() {
   if (stream_->open) inflateEnd(&stream_->z);
 }
 
-Result<std::unique_ptr<InflateCursor>> InflateCursor::make(const StorageInfo& storage) {
+Result<std::unique_ptr<StreamCursor>> InflateCursor::make(const StorageInfo& storage) {
   std::unique_ptr<InflateCursor> cursor(new InflateCursor(storage));
   if (inflateInit2(&cursor->stream_->z, -MAX_WBITS) != Z_OK)
     return fail(ErrorCode::kLimitExceeded, "no memory to decompress");
@@ -121,6 +122,11 @@ Status InflateCursor::finish(const StoredRead& read) {
                   .wanted(std::to_string(*storage_.crc32), std::to_string(crc32_)));
 }
 
+Result<std::unique_ptr<StreamCursor>> make_stream_cursor(const StorageInfo& storage) {
+  return storage.coding == StorageCoding::kZstd ? ZstdCursor::make(storage)
+                                                : InflateCursor::make(storage);
+}
+
 bool InflateCache::should_wait(std::size_t number, std::uint64_t offset_bytes,
                                Slots::iterator best) {
   const std::uint64_t from = best == slots_.end() ? 0 : best->position;
@@ -169,7 +175,7 @@ Status InflateCache::read(std::size_t number, const StorageInfo& storage, const 
   lock.unlock();
   Status status;
   if (!slot->cursor) {
-    auto made = InflateCursor::make(storage);
+    auto made = make_stream_cursor(storage);
     if (made) slot->cursor = std::move(*made);
     if (!made) status = fail(std::move(made).error());
   }

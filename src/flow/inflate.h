@@ -2,7 +2,6 @@
 #pragma once
 
 #include <condition_variable>
-#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -10,24 +9,21 @@
 
 #include "kilter/tensor_index.h"
 
+#include "flow/stream_cursor.h"
+
 namespace kilter::flow {
 
-/// Fills `out` from byte `offset_bytes` of a storage's stored (compressed) form.
-using StoredRead = std::function<Status(std::uint64_t offset_bytes, std::span<std::byte> out)>;
-
 /// One DEFLATE stream (RFC 1951, without a wrapper) and how far it was decoded.
-class InflateCursor {
+class InflateCursor final : public StreamCursor {
  public:
-  static Result<std::unique_ptr<InflateCursor>> make(const StorageInfo& storage);
-  ~InflateCursor();
+  static Result<std::unique_ptr<StreamCursor>> make(const StorageInfo& storage);
+  ~InflateCursor() override;
 
-  /// Of the next decoded byte.
-  std::uint64_t position() const { return position_; }
-  /// Decodes and drops up to `offset_bytes` (not before position()), then fills `out`. Where that
-  /// reaches the stated size, the stream must end there and its CRC-32 agree.
-  /// Errors: kMalformed if the stream is broken or of another size than stated; kCorrupt for the
-  /// CRC-32; those of `read`. The cursor is of no use afterwards.
-  Status read(const StoredRead& read, std::uint64_t offset_bytes, std::span<std::byte> out);
+  std::uint64_t position() const override { return position_; }
+  /// Where that reaches the stated size, the stream must end there and its CRC-32 agree: kMalformed
+  /// if it is of another size than stated, kCorrupt for the CRC-32.
+  Status read(const StoredRead& read, std::uint64_t offset_bytes,
+              std::span<std::byte> out) override;
 
  private:
   struct Stream;
@@ -56,7 +52,7 @@ class InflateCache {
  private:
   struct Slot {
     std::size_t number;
-    std::unique_ptr<InflateCursor> cursor;
+    std::unique_ptr<StreamCursor> cursor;
     bool busy = false;
     std::uint64_t position = 0;  // where it is or, while busy, where it will be
   };

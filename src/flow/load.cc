@@ -4,7 +4,9 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstring>
 #include <mutex>
+#include <unordered_map>
 
 #include "base/checked.h"
 #include "base/text.h"
@@ -13,6 +15,7 @@
 #include "flow/block_cache.h"
 #include "flow/fresh_memory.h"
 #include "flow/raw_range.h"
+#include "flow/raw_runs.h"
 #include "io/buffer_pool.h"
 #include "io/io_queue.h"
 #include "io/mapped_file.h"
@@ -23,6 +26,7 @@ namespace {
 constexpr double kCachedEnough = 0.5;
 constexpr std::uint64_t kChunkBytes = 4ULL << 20;  ///< of one transfer; whole huge pages
 constexpr unsigned kLoadDepth = 16;
+constexpr std::uint64_t kDirectRunMin = 256ULL << 10;
 /// Reading over a gap is cheaper than another region, but its memory stays.
 constexpr std::uint64_t kGapBytesMax = 64 * 1024;
 constexpr std::uint64_t kGatherAlignBytes = 64;
@@ -56,13 +60,42 @@ struct Job {
   std::size_t tensor = 0;
   std::uint64_t offset_bytes = 0;  ///< in the file, or in the tensor
   std::span<std::byte> out;
+  bool fresh = true;  ///< memory that nobody touched yet
+};
+
+/// Files that tensors are read from past the page cache, because it does not hold them.
+class DirectFiles {
+ public:
+  explicit DirectFiles(const Source& source) : source_(source) {}
+
+  /// nullptr where plain reads are better, or too many files are held.
+  const io::ReadFile* find(std::uint32_t number) {
+    std::lock_guard lock(mutex_);
+    if (const auto known = files_.find(number); known != files_.end()) return known->second.get();
+    if (files_.size() >= kHeldMax) return nullptr;
+    auto file = source_.open_file(number);
+    const bool direct =
+        file && file->direct_fd() >= 0 && io::cached_fraction(*file) < kCachedEnough;
+    return files_.emplace(number, direct ? std::move(file) : nullptr).first->second.get();
+  }
+
+ private:
+  static constexpr std::size_t kHeldMax = 256;
+  const Source& source_;
+  std::mutex mutex_;
+  std::unordered_map<std::uint32_t, std::shared_ptr<const io::ReadFile>> files_;
 };
 
 /// Runs jobs on a pool: pages are made present by all cores, disks see many transfers at once.
 class JobRun {
  public:
   JobRun(const Source& source, const RunContext& context, std::unique_ptr<io::IoQueue> queue)
-      : source_(source), context_(context), queue_(std::move(queue)) {}
+      : source_(source),
+        context_(context),
+        direct_(source),
+        runs_(source.index()),
+        buffers_(kChunkBytes + 2 * io::kDirectAlignBytes, kLoadDepth),
+        queue_(std::move(queue)) {}
 
   Status run(const std::vector<Job>& jobs) {
     for (const Job& job : jobs) pool_.submit([this, &job] { start(job); });
@@ -84,9 +117,12 @@ class JobRun {
  private:
   void start(const Job& job) {
     if (stop_) return finish(job, ok());
-    flow::populate(job.out);
-    if (job.region == nullptr)
-      return finish(job, source_.read_tensor(job.tensor, job.offset_bytes, job.out));
+    if (job.fresh) flow::populate(job.out);
+    if (job.region == nullptr) {
+      if (!start_direct(job))
+        finish(job, source_.read_tensor(job.tensor, job.offset_bytes, job.out));
+      return;
+    }
     if (!job.region->direct) {
       const std::uint64_t left = job.region->end - job.offset_bytes;
       const auto out = job.out.first(std::min<std::uint64_t>(job.out.size(), left));
@@ -94,6 +130,55 @@ class JobRun {
     }
     queue_->submit(io::IoRead{job.region->file.get(), job.offset_bytes, job.out, true,
                               [this, &job](Status status) { finish(job, std::move(status)); }});
+  }
+
+  /// Pieces that lie raw in files nobody cached: large direct reads into bounce buffers, because
+  /// neither their place in the file nor in memory is a multiple of anything. False if the job has
+  /// none, or too short ones.
+  bool start_direct(const Job& job) {
+    if (job.out.size() > kChunkBytes) return false;
+    const auto runs = runs_.find(job.tensor, job.offset_bytes, job.out);
+    std::vector<const io::ReadFile*> files;
+    for (const flow::RawRun& run : runs) {
+      files.push_back(run.out.size() < kDirectRunMin ? nullptr : direct_.find(run.file));
+      if (files.back() == nullptr) return false;
+    }
+    if (runs.empty()) return false;
+    auto left = std::make_shared<Pending>();
+    left->count = runs.size();
+    for (std::size_t i = 0; i < runs.size(); ++i) submit_run(job, runs[i], *files[i], left);
+    return true;
+  }
+
+  struct Pending {
+    std::mutex mutex;
+    std::size_t count = 0;
+    Status status;
+  };
+
+  void submit_run(const Job& job, const flow::RawRun& run, const io::ReadFile& file,
+                  const std::shared_ptr<Pending>& left) {
+    const auto done = [this, &job, left](Status status) {
+      std::unique_lock lock(left->mutex);
+      if (!status && left->status)
+        left->status =
+            fail(std::move(status).error().at_tensor(source_.index().tensors[job.tensor].name));
+      if (--left->count != 0) return;
+      lock.unlock();
+      finish(job, std::move(left->status));
+    };
+    auto buffer = buffers_.take();
+    if (!buffer) return done(fail(std::move(buffer).error()));
+    const std::uint64_t skip = run.offset_bytes % io::kDirectAlignBytes;
+    const auto whole = buffer->span().first(round_up(skip + run.out.size(), io::kDirectAlignBytes));
+    auto held = std::make_shared<io::Buffer>(std::move(*buffer));
+    queue_->submit(io::IoRead{&file, run.offset_bytes - skip, whole, true,
+                              [held, whole, skip, out = run.out, done](Status status) {
+                                if (status)
+                                  std::memcpy(out.data(), whole.data() + skip, out.size());
+                                *held = io::Buffer();
+                                done(std::move(status));
+                              }});
   }
 
   void finish(const Job& job, Status status) {
@@ -117,6 +202,9 @@ class JobRun {
   std::uint64_t done_bytes_ = 0;
   Status status_;
   std::atomic<bool> stop_{false};
+  DirectFiles direct_;
+  flow::RawRuns runs_;
+  io::BufferPool buffers_;
   std::unique_ptr<io::IoQueue> queue_;
   ThreadPool pool_;
 };
@@ -250,7 +338,7 @@ class Loader {
                                       ? std::max(kChunkBytes, round_up(bytes / 2, kChunkBytes))
                                       : kChunkBytes;
       for (std::uint64_t at = 0; at < bytes; at += chunk)
-        jobs_.push_back({nullptr, tensor, at, out.subspan(at, std::min(chunk, bytes - at))});
+        jobs_.push_back({nullptr, tensor, at, out.subspan(at, std::min(chunk, bytes - at)), true});
     }
     loaded_->gathered = std::move(*memory);
     return ok();
@@ -260,7 +348,8 @@ class Loader {
     const auto all = region.memory.span();  // whole blocks: a direct read may fill the last
     for (std::uint64_t at = 0; at < all.size(); at += kChunkBytes)
       jobs_.push_back({&region, 0, region.begin + at,
-                       all.subspan(at, std::min<std::uint64_t>(kChunkBytes, all.size() - at))});
+                       all.subspan(at, std::min<std::uint64_t>(kChunkBytes, all.size() - at)),
+                       true});
   }
 
   Status bring(const RunContext& context) {
@@ -290,6 +379,27 @@ Result<std::unique_ptr<LoadedTensors>> load_tensors(std::shared_ptr<const Source
                                                     LoadMode mode, const RunContext& context,
                                                     MapAccess access) {
   return Loader(std::move(source), mode, access).load(context);
+}
+
+Status read_ranges(std::shared_ptr<const Source> source, std::span<const TensorRange> ranges,
+                   const RunContext& context) {
+  std::vector<Job> jobs;
+  std::uint64_t total_bytes = 0;
+  for (const TensorRange& range : ranges) {
+    total_bytes += range.out.size();
+    for (std::uint64_t at = 0; at < range.out.size(); at += kChunkBytes)
+      jobs.push_back(
+          {nullptr, range.tensor, range.offset_bytes + at,
+           range.out.subspan(at, std::min<std::uint64_t>(kChunkBytes, range.out.size() - at)),
+           false});
+  }
+  KILTER_TRY(context.check());
+  if (jobs.empty()) return ok();
+  KILTER_ASSIGN(auto queue, io::make_io_queue(io::IoQueueKind::kAuto, kLoadDepth));
+  if (context.progress != nullptr) context.progress->begin("load", total_bytes);
+  Status status = JobRun(*source, context, std::move(queue)).run(jobs);
+  if (context.progress != nullptr) context.progress->end();
+  return status;
 }
 
 }  // namespace kilter

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 
 #include "kilter/loaded_tensors.h"
 #include "kilter/progress.h"
@@ -26,5 +27,17 @@ Result<std::unique_ptr<LoadedTensors>> load_tensors(std::shared_ptr<const Source
 Result<std::unique_ptr<LoadedTensors>> load_storages(std::shared_ptr<const Source> source,
                                                      LoadMode mode, const RunContext& context,
                                                      MapAccess access = MapAccess::kReadOnly);
+
+/// A part of a tensor and the memory that it shall fill.
+struct TensorRange {
+  std::size_t tensor = 0;
+  std::uint64_t offset_bytes = 0;  ///< in the tensor's contiguous form
+  std::span<std::byte> out;
+};
+
+/// Fills all ranges, on all processors: a rank's shards into parameters that exist.
+/// Errors: those of Source::read_tensor; kCancelled. What was filled until then stays so.
+Status read_ranges(std::shared_ptr<const Source> source, std::span<const TensorRange> ranges,
+                   const RunContext& context);
 
 }  // namespace kilter

@@ -110,6 +110,70 @@ TEST(Load, ReadsFromADiskThatNothingCached) {
   expect_loaded(*source, **loaded);
 }
 
+/// [2000, 1500] of f32 in two files, cut along dimension `dim`; tensor 0 is all of it.
+TensorIndex put_pieces(const std::string& root, std::size_t dim) {
+  std::mt19937_64 random(11);
+  TensorIndex index;
+  auto assembly = std::make_shared<Assembly>(Assembly{DType::kF32, {2000, 1500}, {}});
+  for (std::uint32_t f = 0; f < 2; ++f) {
+    std::string content(6'000'000 + 777, '\0');
+    for (char& c : content) c = static_cast<char>(random());
+    const std::string name = std::string("rank-").append(std::to_string(f));
+    test::write_file(io::real_file_system(), root + "/" + name, content);
+    index.files.push_back({name, content.size()});
+    StorageInfo storage;
+    storage.file = f;
+    storage.offset_bytes = 777;
+    storage.stored_bytes = storage.bytes = 6'000'000;
+    index.storages.push_back(storage);
+    Piece piece{{0, 0}, {2000, 1500}, f, 0, {}};
+    piece.sizes[dim] /= 2;
+    piece.offsets[dim] = f * piece.sizes[dim];
+    piece.strides = contiguous_strides(piece.sizes);
+    assembly->pieces.push_back(std::move(piece));
+  }
+  StorageInfo whole;
+  whole.coding = StorageCoding::kPieces;
+  whole.bytes = 12'000'000;
+  whole.assembly = std::move(assembly);
+  index.storages.push_back(std::move(whole));
+  TensorInfo tensor;
+  tensor.name = "w";
+  tensor.shape = {2000, 1500};
+  tensor.strides = {1500, 1};
+  tensor.storage = 2;
+  index.tensors.push_back(std::move(tensor));
+  EXPECT_TRUE(index.validate().has_value());
+  return index;
+}
+
+TEST(Load, FillsRangesOfPiecesThatNothingCached) {
+  for (const std::size_t dim : {0U, 1U}) {
+    io::TempFolder folder;
+    const TensorIndex index = put_pieces(folder.path(), dim);
+    auto source = make_file_source(io::real_file_system(), folder.path(), true, index);
+    std::vector<std::byte> want(12'000'000), out(12'000'000);
+    ASSERT_TRUE(source->read_tensor(0, 0, want).has_value());
+    for (const FileEntry& entry : index.files) {
+      auto file = io::real_file_system().open_read(folder.path() + "/" + entry.path);
+      ASSERT_TRUE(file.has_value());
+      ASSERT_TRUE(io::drop_page_cache(**file).has_value());
+    }
+    // Borders inside pieces, inside elements and beyond jobs.
+    const auto all = std::span(out);
+    const TensorRange ranges[] = {{0, 0, all.first(3)},
+                                  {0, 3, all.subspan(3, 4'999'999)},
+                                  {0, 5'000'002, all.subspan(5'000'002)}};
+    const Status status = read_ranges(source, ranges, {});
+    ASSERT_TRUE(status.has_value()) << status.error().text();
+    EXPECT_TRUE(out == want) << dim;
+    const TensorRange past[] = {{0, 11'999'999, all.first(2)}};
+    EXPECT_EQ(read_ranges(source, past, {}).error().code, ErrorCode::kOutOfRange);
+    const TensorRange none[] = {{1, 0, all.first(2)}};
+    EXPECT_EQ(read_ranges(source, none, {}).error().code, ErrorCode::kOutOfRange);
+  }
+}
+
 TEST(Load, StopsWhenCancelled) {
   auto files = io::make_memory_file_system();
   ASSERT_TRUE(files->make_folder("root").has_value());

@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 #include "base/try.h"
+#include "flow/assembled_read.h"
 #include "flow/file_cache.h"
 #include "flow/fresh_memory.h"
 #include "flow/inflate.h"
@@ -24,6 +25,8 @@ constexpr std::size_t kRawFilesHeldMax = 32;
 /// transposed tensor took a third more processor time.
 constexpr std::uint64_t kStridedScratchBytes = 512ULL << 10;
 constexpr std::uint64_t kReadAheadBytes = 1ULL << 20;
+/// What is copied from here to its rows is still in the second-level cache.
+constexpr std::uint64_t kPieceScratchBytes = 256ULL << 10;
 constexpr std::size_t kUnitBytesMax = 16;
 
 /// Reads [offset_bytes, offset_bytes + out.size()) of a run of units through `whole`, which reads
@@ -112,6 +115,9 @@ class FileSource : public Source {
                       std::span<std::byte> out) const;
   Status read_decoded(std::size_t storage, std::uint64_t offset_bytes,
                       std::span<std::byte> out) const;
+  Status read_assembled(std::size_t storage, std::uint64_t offset_bytes,
+                        std::span<std::byte> out) const;
+  const flow::AssembledReader& assembled(std::size_t storage) const;
   void prepare_strided(std::size_t storage) const;
   Status locate(Status status, std::uint32_t file) const;
 
@@ -120,6 +126,9 @@ class FileSource : public Source {
   mutable flow::FileCache cache_;
   mutable flow::InflateCache inflate_;
   mutable ScratchShelf scratch_;
+  mutable ScratchShelf piece_scratch_;  // of another size: a shelf keeps one
+  mutable std::mutex assembled_mutex_;
+  mutable std::unordered_map<std::size_t, std::unique_ptr<flow::AssembledReader>> assembled_;
   mutable std::mutex prepared_mutex_;
   mutable std::unordered_set<std::size_t> prepared_;  // storages
   mutable std::mutex held_mutex_;
@@ -245,6 +254,7 @@ Status FileSource::read_decoded(std::size_t storage, std::uint64_t offset_bytes,
                                 std::span<std::byte> out) const {
   const StorageInfo& info = index_.storages[storage];
   if (out.empty()) return ok();
+  if (info.coding == StorageCoding::kPieces) return read_assembled(storage, offset_bytes, out);
   if (info.coding == StorageCoding::kInline) {
     std::memcpy(out.data(), info.inline_bytes->data() + offset_bytes, out.size());
     return ok();
@@ -258,6 +268,38 @@ Status FileSource::read_decoded(std::size_t storage, std::uint64_t offset_bytes,
         return file->read_at(info.offset_bytes + at, to);
       },
       offset_bytes, out);
+}
+
+/// Made on first use: most of a checkpoint's tensors may never be read.
+const flow::AssembledReader& FileSource::assembled(std::size_t storage) const {
+  std::lock_guard lock(assembled_mutex_);
+  auto& reader = assembled_[storage];
+  if (!reader) reader = std::make_unique<flow::AssembledReader>(*index_.storages[storage].assembly);
+  return *reader;
+}
+
+Status FileSource::read_assembled(std::size_t storage, std::uint64_t offset_bytes,
+                                  std::span<std::byte> out) const {
+  const Assembly& assembly = *index_.storages[storage].assembly;
+  const std::uint64_t unit = dtype_row(assembly.element).bits / 8U;
+  const flow::AssembledReader& reader = assembled(storage);
+  TensorInfo view;
+  view.dtype = assembly.element;
+  const auto read_piece = [&](const Piece& piece, std::uint64_t first, std::span<std::byte> to) {
+    view.shape = piece.sizes;
+    view.strides = piece.strides;
+    view.storage = piece.storage;
+    view.offset_elements = piece.offset_elements;
+    return locate(read_view(view, first * unit, to, kStridedScratchBytes),
+                  index_.storages[piece.storage].file);
+  };
+  auto scratch = piece_scratch_.take(kPieceScratchBytes);
+  const Status status = read_in_units(unit, index_.storages[storage].bytes, offset_bytes, out,
+                                      [&](std::uint64_t first, std::span<std::byte> whole) {
+                                        return reader.read(read_piece, first, whole, *scratch);
+                                      });
+  piece_scratch_.put_back(std::move(scratch));
+  return status;
 }
 
 Status FileSource::read_file(std::uint32_t file, std::uint64_t offset_bytes,

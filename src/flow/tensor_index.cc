@@ -4,12 +4,15 @@
 
 #include "base/checked.h"
 #include "base/try.h"
+#include "flow/check_assembly.h"
 
 namespace kilter {
 namespace {
 
 /// DEFLATE cannot expand further: 258 bytes from two bits. Source: RFC 1951, 3.2.5.
 constexpr std::uint64_t kDeflateExpansionMax = 1032;
+/// Nor can Zstandard: a block of 128 KiB from four bytes. Source: RFC 8878, 3.1.1.2.
+constexpr std::uint64_t kZstdExpansionMax = 32768;
 
 /// Sizes beyond this cannot be file positions (off_t is signed).
 constexpr auto kBytesMax = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
@@ -39,11 +42,20 @@ std::optional<std::uint64_t> packed_bytes(std::uint64_t count, std::uint64_t bit
   return *total / 8 + (*total % 8 != 0 ? 1 : 0);
 }
 
+Status check_assembled(const StorageInfo& storage) {
+  if (!storage.assembly || storage.big_endian || storage.offset_bytes != 0 ||
+      storage.stored_bytes != 0)
+    return fail(Error(ErrorCode::kMalformed,
+                      "storage \"" + storage.name + "\" is assembled but states bytes of its own"));
+  return flow::check_assembly(*storage.assembly, storage.bytes);
+}
+
 Status check_storage(const TensorIndex& index, const StorageInfo& storage) {
   if (storage.file >= index.files.size())
     return fail(Error(ErrorCode::kMalformed, "storage \"" + storage.name + "\" lies in no file")
                     .wanted("file number below " + std::to_string(index.files.size()),
                             std::to_string(storage.file)));
+  if (storage.coding == StorageCoding::kPieces) return check_assembled(storage);
   const FileEntry& file = index.files[storage.file];
   const auto at = [&](Error error) {
     return fail(std::move(error).at_path(file.path).at_offset(storage.offset_bytes));
@@ -66,10 +78,13 @@ Status check_storage(const TensorIndex& index, const StorageInfo& storage) {
                     "storage \"" + storage.name + "\" was decoded to another size than it states")
                   .wanted(bytes_text(storage.bytes), bytes_text(held)));
   }
-  const auto most = checked_mul(storage.stored_bytes, kDeflateExpansionMax);
+  const bool zstd = storage.coding == StorageCoding::kZstd;
+  const auto most =
+      checked_mul(storage.stored_bytes, zstd ? kZstdExpansionMax : kDeflateExpansionMax);
   if (storage.bytes > kBytesMax || (most && storage.bytes > *most))
     return at(Error(ErrorCode::kMalformed, "compressed storage \"" + storage.name +
-                                               "\" states more bytes than DEFLATE can expand to")
+                                               "\" states more bytes than " +
+                                               (zstd ? "Zstandard" : "DEFLATE") + " can expand to")
                   .wanted("at most " + (most ? bytes_text(*most) : bytes_text(kBytesMax)),
                           bytes_text(storage.bytes)));
   return ok();
@@ -153,6 +168,43 @@ Status check_view(const TensorIndex& index, const TensorInfo& tensor) {
   return bits % 8 == 0 ? ok() : check_packed(tensor, bits);
 }
 
+/// The views that fill an assembly. Its boxes were checked.
+Status check_pieces(const TensorIndex& index, const Assembly& assembly) {
+  TensorInfo view;
+  view.dtype = assembly.element;
+  for (const Piece& piece : assembly.pieces) {
+    view.shape = piece.sizes;
+    view.strides = piece.strides;
+    view.storage = piece.storage;
+    view.offset_elements = piece.offset_elements;
+    KILTER_TRY(check_view(index, view));
+    if (index.storages[piece.storage].coding == StorageCoding::kPieces)
+      return fail(ErrorCode::kMalformed, "a piece of a tensor is itself in pieces");
+  }
+  return ok();
+}
+
+/// Some tensor that lies in the storage, for messages.
+std::string tensor_in(const TensorIndex& index, std::size_t storage) {
+  for (const TensorInfo& tensor : index.tensors)
+    if (tensor.storage == storage) return tensor.name;
+  return "";
+}
+
+Status check_assemblies(const TensorIndex& index) {
+  for (std::size_t i = 0; i < index.storages.size(); ++i) {
+    const StorageInfo& storage = index.storages[i];
+    if (storage.coding != StorageCoding::kPieces) continue;
+    auto status = check_pieces(index, *storage.assembly);
+    if (status) continue;
+    return fail(std::move(status)
+                    .error()
+                    .at_path(index.files[storage.file].path)
+                    .at_tensor(tensor_in(index, i)));
+  }
+  return ok();
+}
+
 }  // namespace
 
 std::uint64_t TensorInfo::element_count() const {
@@ -184,7 +236,13 @@ std::optional<std::size_t> TensorIndex::find(std::string_view name) const {
 }
 
 Status TensorIndex::validate() const {
-  for (const StorageInfo& storage : storages) KILTER_TRY(check_storage(*this, storage));
+  for (std::size_t i = 0; i < storages.size(); ++i) {
+    auto status = check_storage(*this, storages[i]);
+    if (status) continue;
+    if (storages[i].coding != StorageCoding::kPieces) return status;
+    return fail(std::move(status).error().at_tensor(tensor_in(*this, i)));
+  }
+  KILTER_TRY(check_assemblies(*this));
   for (const TensorInfo& tensor : tensors) {
     auto status = check_view(*this, tensor);
     if (status) continue;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace kilter::formats::test {
@@ -12,6 +13,8 @@ struct Sample {
   std::string content;
   std::size_t tensor_count = 0;
   bool opens = true;  ///< false: recognized and scanned, but no checkpoint
+  /// Further sound files the sample needs: what stands behind its path, and the content.
+  std::vector<std::pair<std::string, std::string>> beside = {};
 };
 
 std::vector<Sample> samples();

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "formats/tensorflow/tensorflow_test_support.h"
 #include "formats/test_files.h"
 
 namespace kilter::formats::test {
@@ -162,6 +163,21 @@ std::string torch_legacy() {
       state_dict("N"), pickled(cat("]", text("0"), "a")), number(2, 8), kTwoFloats);
 }
 
+tensorflow::test::BundleBuilder tensorflow_bundle() {
+  using tensorflow::test::TestEntry;
+  tensorflow::test::BundleBuilder bundle;
+  bundle.add("w", 1, {2}, kTwoFloats);
+  bundle.add_strings("words", {2}, {"a", "bc"});
+  bundle.add_slice("v", {{0, 1}, {0, -1}}, 4, {1, 2}, "ab");
+  bundle.add_slice("v", {{1, 1}, {0, -1}}, 4, {1, 2}, "cd");
+  TestEntry whole;
+  whole.dtype = 4;
+  whole.shape = {2, 2};
+  whole.slices = {{{0, 1}, {0, -1}}, {{1, 1}, {0, -1}}};
+  bundle.entries["v"] = whole.message();
+  return bundle;
+}
+
 std::string torch_zip() {
   return zip({{"archive/data.pkl", state_dict(""), false},
               {"archive/byteorder", "little", false},
@@ -173,7 +189,12 @@ std::string torch_zip() {
 
 std::vector<Sample> samples() {
   const std::string floats = npy("<f4", "(2,)", kTwoFloats);
+  const auto bundle = tensorflow_bundle();
+  const std::vector<std::pair<std::string, std::string>> shards = {
+      {".data-00000-of-00001", bundle.data}};
   return {
+      {"tensorflow", "tensorflow", bundle.index(), 2, true, shards},
+      {"tensorflowSnappy", "tensorflow", bundle.index(true), 2, true, shards},
       {"safetensors", "safetensors",
        safetensors_file(
            R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"

@@ -10,6 +10,7 @@
 #include "formats/foreign.h"
 #include "formats/format.h"
 #include "formats/safetensors/header.h"
+#include "formats/tensorflow/tensorflow_format.h"
 
 namespace kilter::formats {
 namespace {
@@ -238,6 +239,10 @@ std::optional<Diagnosis> diagnose(io::FileSystem& files, const Probe& probe) {
   if (const auto name = foreign_format(probe))
     return Diagnosis{"foreign", fmt::format("known format Kilter does not read yet: {}", *name),
                      "convert it to safetensors with its own tools first", std::nullopt};
+  if (is_bundle_data(files, probe.path))
+    return Diagnosis{"tensorflow-data",
+                     "this is a data file of a TensorFlow checkpoint: its index says what it holds",
+                     fmt::format("open {}.index", *prefix_of_data(probe.path)), std::nullopt};
   return find_plain_text(head, probe.bytes);
 }
 

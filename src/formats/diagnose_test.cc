@@ -94,7 +94,6 @@ TEST_F(Diagnose, KnowsTheRealForeignFiles) {
       {"ggml_legacy/for-tests-ggml-tiny.en.bin", "ggml"},
       {"keras_h5/tiny_XCEPTION_KDEF.hdf5", "HDF5"},
       {"tf_ckpt/saved_model_counter/saved_model.pb", "SavedModel"},
-      {"tf_ckpt/saved_model_counter/variables/variables.index", "TensorFlow"},
       {"tokenizer/t5_spiece.model", "SentencePiece"},
   };
   for (const auto& [name, title] : rows) {

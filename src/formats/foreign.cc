@@ -45,10 +45,6 @@ constexpr std::array kMagics = {
     Magic{0, "\x08\x01\x12\x07pytorch"sv, "ONNX model"},
 };
 
-// Last eight bytes of an SSTable, little-endian 0xdb4775248b80fb57.
-// Source: leveldb/table/format.h; TensorFlow's tensor bundle index uses the same.
-constexpr std::string_view kTableMagic = "\x57\xfb\x80\x8b\x24\x75\x47\xdb"sv;
-
 /// An ONNX ModelProto begins with field 1 (ir_version, a small varint), then a length-delimited
 /// field 2 (producer_name) or 8 (opset_import) or 7 (graph). Source: onnx.proto.
 bool looks_like_onnx(std::string_view head) {
@@ -82,8 +78,6 @@ std::optional<std::string_view> foreign_format(const Probe& probe) {
   for (const Magic& magic : kMagics)
     if (head.substr(std::min(magic.offset_bytes, head.size())).starts_with(magic.bytes))
       return magic.name;
-  if (as_text(Bytes(probe.tail)).ends_with(kTableMagic))
-    return "TensorFlow checkpoint index (SSTable)";
   if (looks_like_onnx(head)) return "ONNX model";
   if (looks_like_saved_model(head)) return "TensorFlow SavedModel";
   if (looks_like_sentencepiece(head)) return "SentencePiece tokenizer";

@@ -23,6 +23,15 @@ StateId append_state(StateTree tree, std::size_t tensor_base, StateTree* out) {
   return shifted(tree.root(), base);
 }
 
+/// Pieces name storages by number too.
+std::shared_ptr<const Assembly> shifted(const std::shared_ptr<const Assembly>& assembly,
+                                        std::uint32_t by) {
+  if (!assembly || by == 0) return assembly;
+  auto moved = std::make_shared<Assembly>(*assembly);
+  for (Piece& piece : moved->pieces) piece.storage += by;
+  return moved;
+}
+
 std::string prefixed(std::string_view prefix, const std::string& name) {
   return std::string(prefix).append(name);
 }
@@ -39,6 +48,7 @@ StateId append_data(CheckpointData more, std::string_view prefix, bool own_files
     std::move(more.index.files.begin(), more.index.files.end(), std::back_inserter(index.files));
   for (StorageInfo& storage : more.index.storages) {
     storage.file += file_base;
+    storage.assembly = shifted(storage.assembly, storage_base);
     index.storages.push_back(std::move(storage));
   }
   for (TensorInfo& tensor : more.index.tensors) {

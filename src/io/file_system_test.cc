@@ -2,9 +2,11 @@
 #include "io/file_system.h"
 
 #include <gmock/gmock.h>
+#include <signal.h>
 #include <sys/fsuid.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -433,6 +435,31 @@ TEST(MemoryFileSystem, LosesWhatWasNotSynced) {
   EXPECT_EQ(text_of(*files, "d/a"), "data");
   EXPECT_EQ(text_of(*files, "d/b"), "");
   EXPECT_EQ(text_of(*files, "d/kept"), "old");
+}
+
+TEST(RealLocks, BelongToTheProcessThatTookThemAlone) {
+  const TempFolder folder;
+  FileSystem& files = real_file_system();
+  auto held = files.lock(folder / "l", LockMode::kExclusive, false);
+  ASSERT_OK(held);
+  // A forked process (a worker that loads data) that ends does not let go of them.
+  const pid_t ending = ::fork();
+  if (ending == 0) {
+    held->reset();
+    ::_exit(0);
+  }
+  ASSERT_EQ(::waitpid(ending, nullptr, 0), ending);
+  EXPECT_EQ(*files.lock(folder / "l", LockMode::kExclusive, false), nullptr);
+  // And one that lives on does not keep them.
+  const pid_t living = ::fork();
+  if (living == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  held->reset();
+  EXPECT_NE(*files.lock(folder / "l", LockMode::kExclusive, false), nullptr);
+  ::kill(living, SIGKILL);
+  ::waitpid(living, nullptr, 0);
 }
 
 TEST(FaultFileSystem, FailsTheCallItWasTold) {

@@ -46,6 +46,17 @@ TEST_F(MappedFiles, ShowRangesThatBeginAnywhere) {
   }
 }
 
+TEST_F(MappedFiles, KeepWhatIsWrittenToThemselves) {
+  const auto file = open("hello world");
+  const auto mapped = MappedFile::map_private(*file);
+  ASSERT_OK(mapped);
+  const_cast<std::byte&>(mapped->bytes()[0]) = std::byte{'J'};
+  EXPECT_EQ(as_text(mapped->bytes()), "Jello world");
+  std::vector<std::byte> in_file(11);
+  EXPECT_OK(file->read_at(0, in_file));
+  EXPECT_EQ(as_text(in_file), "hello world");
+}
+
 TEST_F(MappedFiles, RefuseRangesPastTheEnd) {
   const auto file = open("0123456789");
   EXPECT_EQ(code_of(MappedFile::map(*file, 5, 6)), ErrorCode::kOutOfRange);

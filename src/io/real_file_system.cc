@@ -201,13 +201,18 @@ Status RealFileSystem::rename(const std::string& from, const std::string& to, Re
   return fail(os_error(errno, "rename to \"" + to + "\"", from));
 }
 
-/// A file that flock(2) holds; closing the descriptor lets go.
+/// A file that flock(2) holds. Closing the descriptor would not let go as long as a process that
+/// was forked meanwhile has it too, and such a process must not let go of what is not its own.
 class RealFileLock : public FileLock {
  public:
   explicit RealFileLock(UniqueFd fd) : fd_(std::move(fd)) {}
+  ~RealFileLock() override {
+    if (::getpid() == owner_) ::flock(fd_.get(), LOCK_UN);
+  }
 
  private:
   UniqueFd fd_;
+  pid_t owner_ = ::getpid();
 };
 
 /// True if `path` still names the file behind `fd`: its last holder may have removed it.

@@ -39,7 +39,9 @@ constexpr std::array<std::string_view, 16> kEma = {"ema",
                                                    "ema_model_state_dict",
                                                    "unet_ema",
                                                    "transformer_ema"};
-constexpr std::array<std::string_view, 12> kOptimizer = {"optimizer",
+// "deepspeed": what lies beside a trainer's own weights, fp32 masters and all, serves to go on.
+constexpr std::array<std::string_view, 14> kOptimizer = {"optimizer",
+                                                         "deepspeed",
                                                          "optimizers",
                                                          "optimizer_states",
                                                          "optimizer_state_dict",
@@ -50,7 +52,8 @@ constexpr std::array<std::string_view, 12> kOptimizer = {"optimizer",
                                                          "base_optimizer_state",
                                                          "opt_state",
                                                          "optimizer_state_dicts",
-                                                         "optim_state_dict"};
+                                                         "optim_state_dict",
+                                                         "last_optimizer_state"};
 constexpr std::array<std::string_view, 21> kOther = {"lr_scheduler",
                                                      "lr_schedulers",
                                                      "scheduler",
@@ -96,14 +99,35 @@ std::string_view file_stem_of(const CheckpointData& data, const TensorInfo& tens
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
 }
 
-// In a folder the trainer's own files say what they hold (transformers, accelerate, DeepSpeed).
-Part part_of_file(std::string_view file) {
-  if (file.starts_with("optimizer") || file.find("optim_states") != std::string_view::npos)
+// In a folder the trainer's own files say what they hold (transformers, accelerate). DeepSpeed
+// keeps the weights in its optimizer's files: where they were put together, names tell the parts.
+Part part_of_file(std::string_view file, std::string_view tensor) {
+  if (file.starts_with("optimizer") || tensor.find("optim_states.") != std::string_view::npos)
     return Part::kOptimizer;
   if (file.starts_with("scheduler") || file.starts_with("rng_state") ||
       file.starts_with("random_states") || file.starts_with("training_args") ||
       file.starts_with("scaler"))
     return Part::kOther;
+  return Part::kWeights;
+}
+
+// How TensorFlow's optimizers name what they add beside a variable. Sources: keras/src/optimizers
+// and tf.compat.v1.train (slots are named after the optimizer or the slot), tf.train.Checkpoint.
+constexpr std::array<std::string_view, 12> kTensorflowSlots = {
+    "/Adam",   "/Adam_1", "/Momentum", "/RMSProp", "/RMSProp_1", "/Adagrad",
+    "/adam_m", "/adam_v", "/slot_v",   "/slot_vr", "/slot_vc",   "/ExponentialMovingAverage"};
+constexpr std::array<std::string_view, 5> kTensorflowCounters = {
+    "global_step", "beta1_power", "beta2_power", "save_counter/.ATTRIBUTES/VARIABLE_VALUE",
+    "step/.ATTRIBUTES/VARIABLE_VALUE"};
+
+Part part_in_tensorflow(std::string_view name) {
+  if (contains(kTensorflowCounters, name)) return Part::kOther;
+  if (name.starts_with("optimizer/") || name.find("/.OPTIMIZER_SLOT/") != std::string_view::npos)
+    return Part::kOptimizer;
+  for (const std::string_view slot : kTensorflowSlots) {
+    if (!name.ends_with(slot)) continue;
+    return slot == "/ExponentialMovingAverage" ? Part::kEma : Part::kOptimizer;
+  }
   return Part::kWeights;
 }
 
@@ -130,7 +154,8 @@ class Placer {
   void place(std::size_t i) {
     const TensorInfo& tensor = data_.index.tensors[i];
     std::string_view rest = tensor.name;
-    Part part = data_.root_is_folder ? part_of_file(file_stem_of(data_, tensor)) : Part::kWeights;
+    Part part =
+        data_.root_is_folder ? part_of_file(file_stem_of(data_, tensor), rest) : Part::kWeights;
     StateId at = data_.state.root();
     std::string_view all = rest;
     for (std::size_t depth = 0; depth < kUnwrapLevelsMax && part != Part::kOptimizer; ++depth) {
@@ -150,6 +175,7 @@ class Placer {
       rest.remove_prefix(level.size() + 1);
     }
     if (part == Part::kWeights && is_optimizer_slot(rest)) part = Part::kOptimizer;
+    if (part == Part::kWeights && data_.format == "tensorflow") part = part_in_tensorflow(rest);
     if (part == Part::kWeights && is_run_scalar(tensor)) part = Part::kOther;
     out_.parts[i] = part;
     if (part == Part::kOther) rest = all;

@@ -11,6 +11,7 @@
 #include "flow/engine.h"
 #include "formats/format.h"
 #include "formats/state_json/state_json.h"
+#include "formats/tensorflow/tensorflow_format.h"
 #include "formats/torch/substitutes.h"
 #include "io/file_system.h"
 #include "io/publish.h"
@@ -60,6 +61,11 @@ std::vector<std::string> names_by_tensor(const Selection& selection) {
   return names;
 }
 
+bool is_named(const std::string& path, std::string_view name) {
+  return path.ends_with(name) &&
+         (path.size() == name.size() || path[path.size() - name.size() - 1] == '/');
+}
+
 /// Files of a folder that hold no tensors and no index of shards: config, tokenizer, card, licence.
 std::vector<std::uint32_t> companion_files(const CheckpointData& data) {
   std::set<std::uint32_t> weights;
@@ -69,7 +75,9 @@ std::vector<std::uint32_t> companion_files(const CheckpointData& data) {
     const std::string& path = data.index.files[i].path;
     const bool replaced = path.ends_with(".index.json") || path.ends_with(".state.json") ||
                           path.ends_with(".safetensors") || path.ends_with(".bin") ||
-                          path.ends_with(".pt") || path.ends_with(".pth");
+                          path.ends_with(".pt") || path.ends_with(".pth") ||
+                          path.ends_with(".distcp") || is_named(path, ".metadata") ||
+                          path.ends_with(".index") || formats::prefix_of_data(path);
     if (!weights.contains(i) && !replaced) out.push_back(i);
   }
   return out;
@@ -87,7 +95,7 @@ class Conversion {
     if (options_.shard_bytes_max > 0 && target_ != Target::kSafetensors) {
       return fail(ErrorCode::kInvalidArgument, "only safetensors output can be sharded");
     }
-    place_ = place_of(target_path_, options_.shard_bytes_max > 0);
+    place_ = place_of(target_path_, options_.shard_bytes_max > 0 || target_ == Target::kDcp);
     KILTER_ASSIGN(selection_, select_tensors(data(), options_));
     keep_only_intact();
     names_ = names_by_tensor(selection_);
@@ -144,6 +152,9 @@ class Conversion {
     plain_ = plain_dict(names_);
   }
 
+  /// True if the target's own files hold state that is not tensors.
+  bool holds_state() const { return target_ == Target::kTorch || target_ == Target::kDcp; }
+
   /// True if safetensors or npz need a state file to say what they cannot.
   bool needs_state_file() const {
     if (keeps_state_ && (!values_.empty() || !is_plain_dict(data().state, names_))) return true;
@@ -163,7 +174,7 @@ class Conversion {
     write.extension = place_.extension;
     write.shard_bytes_max = options_.shard_bytes_max;
     write.metadata = metadata();
-    if (target_ == Target::kTorch) {  // the others get a state file of ours beside them
+    if (holds_state()) {  // the others get a state file of ours beside them
       write.state = keeps_state_ ? &data().state : &plain_;
       write.tensor_names = names_;
     }
@@ -172,7 +183,7 @@ class Conversion {
     auto inner = format->make_sink(write);
     if (inner == nullptr) return fail(ErrorCode::kInternal, "the target format has no writer");
     sink_ = std::make_unique<CompanionSink>(std::move(inner), conversion_.plan.outputs.size());
-    if (target_ != Target::kTorch && needs_state_file()) {
+    if (!holds_state() && needs_state_file()) {
       state_file_ = place_.stem + ".state.json";
       KILTER_ASSIGN(std::string text, state_json::write_state_json(
                                           keeps_state_ ? data().state : plain_, names_, records()));
@@ -257,7 +268,7 @@ class Conversion {
 
   void report_values() {
     std::map<StateId, std::string> substituted;
-    if (target_ == Target::kTorch && keeps_state_) {
+    if (holds_state() && keeps_state_) {
       for (const auto& one : formats::torch_substitutes(data().state))
         substituted.emplace(one.node, one.reason);
     }

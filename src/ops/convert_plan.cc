@@ -21,6 +21,7 @@ constexpr TargetRow kTargets[] = {
     {Target::kSafetensors, "safetensors", "safetensors"},
     {Target::kTorch, "torch", "torch-zip"},
     {Target::kNpz, "npz", "npz"},
+    {Target::kDcp, "dcp", "dcp"},
 };
 
 struct ExtensionRow {
@@ -43,6 +44,7 @@ bool target_has(Target target, DType dtype) {
     case Target::kSafetensors:
       return !row.safetensors.empty();
     case Target::kTorch:
+    case Target::kDcp:
       return !row.torch.empty();
     case Target::kNpz:
       return !row.numpy.empty();
@@ -268,7 +270,7 @@ Result<Target> choose_target(const std::string& to, const std::string& path) {
                                                ? "the name does not say which format to write"
                                                : "cannot write '" + to + "'");
   error.path = to.empty() ? path : "";
-  error.hint = "give --to safetensors, torch or npz";
+  error.hint = "give --to safetensors, torch, npz or dcp";
   return fail(std::move(error));
 }
 

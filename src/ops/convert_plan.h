@@ -11,7 +11,7 @@
 
 namespace kilter::ops {
 
-enum class Target : std::uint8_t { kSafetensors, kTorch, kNpz };
+enum class Target : std::uint8_t { kSafetensors, kTorch, kNpz, kDcp };
 
 /// The name a user writes and the row of the format table that writes it.
 std::string_view target_name(Target target);
@@ -32,9 +32,9 @@ struct ConversionPlan {
   std::vector<ConvertReport::Tensor> fates;  ///< one for each tensor of the source
 };
 
-/// safetensors and npz: one contiguous output a tensor. torch: one output a storage, shared by the
-/// views that shared it, without bytes that no view uses. `same_as` gives, for each tensor, the one
-/// whose bytes stand for it in torch output (itself, unless they are tied but stored twice).
+/// safetensors, npz and dcp: one contiguous output a tensor. torch: one output a storage, shared by
+/// the views that shared it, without bytes that no view uses. `same_as` gives, for each tensor, the
+/// one whose bytes stand for it in torch output (itself, unless they are tied but stored twice).
 ConversionPlan plan_conversion(const Checkpoint& source, const Selection& selection, Target target,
                                const std::vector<std::size_t>& same_as);
 

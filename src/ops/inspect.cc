@@ -24,10 +24,10 @@ InspectReport::NotACheckpoint from_diagnosis(const Diagnosis& diagnosis) {
 
 /// Content no row of the table and no diagnosis knows.
 InspectReport::NotACheckpoint nothing_known() {
-  return {
-      "unknown", "no known checkpoint format fits its content",
-      "kilter reads safetensors, PyTorch (zip, legacy, tar), pickle, npy/npz and folders of them",
-      std::nullopt};
+  return {"unknown", "no known checkpoint format fits its content",
+          "kilter reads safetensors, PyTorch (zip, legacy, tar), pickle, npy/npz, folders of them, "
+          "DeepSpeed and TensorFlow checkpoints",
+          std::nullopt};
 }
 
 /// A file that a format claims but that does not open may have a plainer explanation, such as a
@@ -88,6 +88,10 @@ std::string_view coding_name(StorageCoding coding) {
       return "deflate";
     case StorageCoding::kInline:
       return "inline";
+    case StorageCoding::kZstd:
+      return "zstd";
+    case StorageCoding::kPieces:
+      return "pieces";
   }
   return "raw";
 }

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/thread_pool.h"
 #include "base/try.h"
+#include "formats/dcp/dcp_format.h"
 #include "formats/folder/documents.h"
 #include "formats/format.h"
 #include "io/file_system.h"
@@ -14,6 +15,8 @@
 namespace kilter {
 
 namespace {
+
+constexpr std::string_view kZstdMagic = "\x28\xb5\x2f\xfd";
 
 Verdict verdict_of(const std::vector<Finding>& findings) {
   Severity worst = Severity::kNote;
@@ -65,6 +68,15 @@ void scan_unclaimed(io::FileSystem& files, const formats::Probe& probe, ScanFile
 Status scan_one(io::FileSystem& files, const std::string& path, const RunContext& context,
                 ScanFile* out) {
   KILTER_ASSIGN(const formats::Probe probe, formats::make_probe(files, path));
+  // Compressed streams may show any bytes: only their metadata says what they are.
+  if (as_text(probe.head).starts_with(kZstdMagic)) {
+    KILTER_ASSIGN(const bool listed,
+                  formats::scan_distributed_file(files, path, context, &out->findings));
+    if (listed) {
+      out->format = "dcp";
+      return ok();
+    }
+  }
   const formats::Recognized recognized = formats::recognize(probe);
   if (recognized.format == nullptr) {
     scan_unclaimed(files, probe, out);

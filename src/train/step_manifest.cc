@@ -55,7 +55,9 @@ std::string manifest_text(const StepManifest& manifest) {
   out["step"] = manifest.step;
   // Metadata from outside was checked when it came in.
   const auto metadata = store::api::to_json(manifest.metadata);
-  out["metadata"] = metadata ? Json::parse(metadata->dump()) : Json::object();
+  constexpr auto kReplace = store::SortedJson::error_handler_t::replace;  // what is no UTF-8
+  out["metadata"] =
+      metadata ? Json::parse(metadata->dump(-1, ' ', false, kReplace)) : Json::object();
   out["files"] = Json::array();
   for (const ManifestFile& file : manifest.files) {
     Json entry;

@@ -15,8 +15,9 @@ constexpr PositionalSpec kPositionals[] = {
     {"SRC", "A checkpoint: a file or a folder"},
     {"DST", "The file or folder to make; its extension says the format"}};
 constexpr OptionSpec kOptions[] = {
-    {"--to", ValueKind::kChoice, "FORMAT", "safetensors, torch or npz; default: by DST's extension",
-     false, "safetensors torch npz"},
+    {"--to", ValueKind::kChoice, "FORMAT",
+     "safetensors, torch, npz or dcp; default: by DST's extension", false,
+     "safetensors torch npz dcp"},
     {"--max-shard-size", ValueKind::kBytes, "SIZE",
      "Write shards of at most SIZE and an index into the folder DST (safetensors)"},
     {"--only", ValueKind::kText, "GLOB", "Take only tensors whose name matches; repeatable", true},
@@ -81,7 +82,8 @@ int run(const Invocation& invocation) {
 
 const CommandSpec kConvertCommand = {
     .name = "convert",
-    .summary = "Write any readable checkpoint as safetensors, torch or npz",
+    .summary =
+        "Write any readable checkpoint as safetensors, torch, npz or a torch distributed one",
     .description =
         "Every tensor and every other value is accounted for before the first byte is written; "
         "DST appears whole or not at all. State that is not tensors goes to a JSON file beside the "
@@ -96,6 +98,10 @@ const CommandSpec kConvertCommand = {
         "kilter convert trained.pt weights.safetensors --part weights\n"
         "kilter convert model.safetensors model.pt         # opens with torch.load\n"
         "kilter convert big.pt big/ --max-shard-size 5G    # shards and an index\n"
+        "kilter convert checkpoint/ model.safetensors      # torch DCP, sharded by any number of "
+        "ranks\n"
+        "kilter convert model.safetensors dcp/ --to dcp    # for "
+        "torch.distributed.checkpoint.load\n"
         "kilter convert a.pt b.npz --only 'encoder.*' --rename encoder.=",
     .exit_statuses =
         "0    written (or would be, with --dry-run)\n"

@@ -12,6 +12,7 @@
 #include "formats/file_name.h"
 #include "formats/folder/harmless.h"
 #include "formats/folder/scan_patterns.h"
+#include "formats/tensorflow/tensorflow_format.h"
 #include "io/safe_path.h"
 
 namespace kilter::formats {
@@ -192,6 +193,10 @@ bool scan_harmless(io::FileSystem& files, const std::string& path, const Probe& 
     Judge(path, findings)
         .add("file.image", Severity::kNote, "an image; no model loader reads it",
              std::string(*image));
+  if (!image && prefix_of_data(path)) {
+    const auto diagnosis = diagnose(files, probe);
+    if (diagnosis && diagnosis->kind == "tensorflow-data") return true;
+  }
   if (image || probe.head.empty() || probe.head[0] != std::byte{0x0a}) return image.has_value();
   const auto content = io::read_text(files, path, kScannedTextBytesMax);
   return content && is_sentencepiece_model(as_bytes(*content));

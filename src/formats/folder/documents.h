@@ -23,8 +23,9 @@ bool is_document_name(std::string_view path);
 void scan_document(std::string_view path, std::string_view text, std::vector<Finding>* findings);
 
 /// The same on a file that no format claims; also true for binaries that are data and nothing else
-/// (sentencepiece models, images). False, and nothing appended, if it is neither, is too large, or
-/// is one of the things diagnose() knows (LFS pointer, error page).
+/// (sentencepiece models, images, the data of TensorFlow checkpoints). False, and nothing appended,
+/// if it is neither, is too large, or is one of the things diagnose() knows (LFS pointer, error
+/// page).
 bool scan_document_file(io::FileSystem& files, const std::string& path, const Probe& probe,
                         std::vector<Finding>* findings);
 

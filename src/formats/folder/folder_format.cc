@@ -18,7 +18,7 @@ namespace {
 constexpr std::string_view kTellingNames[] = {"config.json",         "model_index.json",
                                               "adapter_config.json", "tokenizer_config.json",
                                               "model.safetensors",   "model.safetensors.index.json",
-                                              "pytorch_model.bin"};
+                                              "pytorch_model.bin",   "trainer_state.json"};
 
 bool is_content_error(const Error& error) {
   return error.code != ErrorCode::kIo && error.code != ErrorCode::kPermission &&

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 #include <unordered_map>
@@ -11,6 +12,8 @@
 #include "base/text.h"
 #include "base/thread_pool.h"
 #include "base/try.h"
+#include "formats/dcp/dcp_reader.h"
+#include "formats/deepspeed/deepspeed_format.h"
 #include "formats/file_name.h"
 #include "formats/folder/documents.h"
 #include "formats/folder/hub_links.h"
@@ -59,13 +62,14 @@ class FolderOpening {
     data_.root_is_folder = true;
     for (const std::string& name : arguments_.probe->entry_names)
       if (!hidden(name)) names_.push_back(name);
-    KILTER_ASSIGN(roster_, make_roster(files_, root_, names_));
+    KILTER_ASSIGN(roster_, make_roster(files_, root_, without_distributed(names_)));
     for (const Fault& fault : roster_.faults) KILTER_TRY(tell(fault));
     std::move(roster_.notes.begin(), roster_.notes.end(), std::back_inserter(data_.findings));
     list_files();
     read_documents();
     open_files();
     KILTER_TRY(judge_opened());
+    KILTER_TRY(open_distributed());
     reconcile();
     for (const Fault& fault : shard_faults_) KILTER_TRY(tell(fault));
     join();
@@ -90,6 +94,62 @@ class FolderOpening {
     if (fault.rule == "shard.total-size") severity = Severity::kNote;
     if (!lenient_ && stops_reading(fault)) return fail(fault.error);
     data_.findings.push_back(finding_from(fault, severity, root_));
+    return ok();
+  }
+
+  /// A distributed checkpoint in a subfolder: a trainer's model or optimizer, saved by all ranks.
+  struct Distributed {
+    std::string folder;
+    std::vector<std::string> names;  // within it
+    std::optional<CheckpointData> data;
+  };
+
+  /// Takes the files of such subfolders out. Shards beside whole weights are the same weights.
+  std::vector<std::string> without_distributed(const std::vector<std::string>& names) {
+    std::set<std::string> folders;
+    for (const std::string& name : arguments_.probe->entry_names) {
+      const bool shard = dcp::is_sharded_safetensors(file_name_of(name));
+      if ((shard || file_name_of(name) == dcp::kMetadataName) &&
+          name.find('/') != std::string::npos)
+        folders.insert(folder_of(name));
+    }
+    if (folders.empty()) return names;
+    std::vector<std::string> rest;
+    std::map<std::string, std::vector<std::string>> inside;
+    for (const std::string& name : arguments_.probe->entry_names) {
+      std::string folder = folder_of(name);
+      while (!folders.contains(folder) && folder != ".") folder = folder_of(folder);
+      if (folder != ".") inside[folder].push_back(name.substr(folder.size() + 1));
+    }
+    for (const std::string& name : names) {
+      std::string folder = folder_of(name);
+      while (!folders.contains(folder) && folder != ".") folder = folder_of(folder);
+      if (folder == ".") rest.push_back(name);
+    }
+    const bool whole = std::any_of(rest.begin(), rest.end(), [](const std::string& name) {
+      return name.ends_with(".safetensors") && name.find('/') == std::string::npos;
+    });
+    for (auto& [folder, held] : inside) {
+      const bool shards = std::any_of(held.begin(), held.end(), [](const std::string& name) {
+        return dcp::is_sharded_safetensors(name);
+      });
+      if (!shards || !whole) distributed_.push_back({folder, std::move(held), std::nullopt});
+    }
+    return rest;
+  }
+
+  Status open_distributed() {
+    for (Distributed& one : distributed_) {
+      const bool has_metadata =
+          std::binary_search(one.names.begin(), one.names.end(), dcp::kMetadataName);
+      const auto open = has_metadata ? dcp::open_dcp : dcp::open_sharded_safetensors;
+      auto data = open(files_, full(one.folder), one.names, arguments_.options);
+      if (!data && !lenient_) return fail(std::move(data).error());
+      if (data) one.data = std::move(*data);
+      if (!data)
+        data_.findings.push_back(finding_from({"folder.unreadable-file", data.error()},
+                                              severity_of(data.error().code), root_));
+    }
     return ok();
   }
 
@@ -127,6 +187,7 @@ class FolderOpening {
       return out;
     };
     // Names from an index, and symlinks: nothing outside of the folder is ever opened.
+    if (file.nested) return open_nested(file);
     if (auto beneath = io::open_beneath(files_, root_, file.name); !beneath)
       return refuse(std::move(beneath).error());
     const auto probe = make_probe(files_, full(file.name));
@@ -144,6 +205,23 @@ class FolderOpening {
     auto data = recognized.format->open({&files_, probe->path, &*probe, arguments_.options});
     if (!data) return refuse(std::move(data).error());
     out.data = std::move(*data);
+    return out;
+  }
+
+  Opened open_nested(const RosterFile& file) const {
+    Opened out;
+    out.claimed = true;
+    const auto probe = make_probe(files_, full(file.name));
+    if (!probe) {
+      out.error = probe.error();
+      return out;
+    }
+    auto data = deepspeed_format().open({&files_, probe->path, &*probe, arguments_.options});
+    if (!data) {
+      out.error = std::move(data).error();
+    } else {
+      out.data = std::move(*data);
+    }
     return out;
   }
 
@@ -198,7 +276,8 @@ class FolderOpening {
     for (std::size_t i = 0; i < opened_.size(); ++i)
       if (opened_[i].data) with_data.push_back(i);
     // The only checkpoint in a folder needs no prefix.
-    if (with_data.size() == 1 && roster_.sets.empty()) roster_.files[with_data[0]].prefix.clear();
+    if (with_data.size() == 1 && roster_.sets.empty() && distributed_.empty())
+      roster_.files[with_data[0]].prefix.clear();
     std::vector<Part> parts;
     for (const std::size_t i : with_data) {
       const std::string& prefix = roster_.files[i].prefix;
@@ -206,6 +285,7 @@ class FolderOpening {
       if (parts.empty() || parts.back().key != key) parts.push_back({key, {}, {}});
       take(i, &parts.back());
     }
+    for (Distributed& one : distributed_) parts.push_back(take_distributed(&one));
     join_state(parts);
   }
 
@@ -216,8 +296,7 @@ class FolderOpening {
       format_text_ += more.format;
       format_count_ = format_names_.size();
     }
-    const std::uint32_t number = number_of_.at(roster_.files[i].name);
-    for (StorageInfo& storage : more.index.storages) storage.file = number;
+    place_files(roster_.files[i].name, &more);
     if (data_.metadata.empty()) data_.metadata = std::move(more.metadata);
     const std::size_t first = data_.index.tensors.size();
     const StateId root = append_data(std::move(more), roster_.files[i].prefix, false, &data_);
@@ -225,6 +304,55 @@ class FolderOpening {
     for (std::size_t t = first; t < data_.index.tensors.size(); ++t) part->tensors.push_back(t);
     prefix_bytes_of_[part->key] = roster_.files[i].prefix.size();
     opened_[i].data.reset();
+  }
+
+  /// Names stay as they are unless another file has one of them.
+  Part take_distributed(Distributed* one) {
+    Part part{one->folder, {}, {}};
+    if (!one->data) return part;
+    std::unordered_set<std::string_view> taken;
+    for (const TensorInfo& tensor : data_.index.tensors) taken.insert(tensor.name);
+    std::string prefix;
+    for (const TensorInfo& tensor : one->data->index.tensors)
+      if (taken.contains(tensor.name)) prefix = one->folder + ".";
+    std::replace(prefix.begin(), prefix.end(), '/', '.');
+    const auto& files = one->data->index.files;
+    for (StorageInfo& storage : one->data->index.storages) {
+      const auto found = number_of_.find(one->folder + "/" + files[storage.file].path);
+      storage.file = found == number_of_.end() ? 0 : found->second;
+    }
+    if (format_names_.insert("dcp").second) {
+      if (!format_text_.empty()) format_text_ += ", ";
+      format_text_ += "dcp";
+      format_count_ = format_names_.size();
+    }
+    const std::size_t first = data_.index.tensors.size();
+    const StateId root = append_data(std::move(*one->data), prefix, false, &data_);
+    if (root != kNoState) part.roots.push_back(root);
+    for (std::size_t t = first; t < data_.index.tensors.size(); ++t) part.tensors.push_back(t);
+    prefix_bytes_of_[part.key] = prefix.size();
+    return part;
+  }
+
+  /// Storages of a single file lie in it; those of a checkpoint of several files in the same files
+  /// as seen from this folder.
+  void place_files(const std::string& name, CheckpointData* more) {
+    const auto known = number_of_.find(name);
+    const std::uint32_t own = known == number_of_.end() ? 0 : known->second;
+    std::vector<std::uint32_t> number(more->index.files.size(), own);
+    if (more->root_is_folder) {
+      const std::string base =
+          more->root.size() > root_.size() ? more->root.substr(root_.size() + 1) + "/" : "";
+      for (std::size_t i = 0; i < number.size(); ++i) {
+        const FileEntry& file = more->index.files[i];
+        const auto [at, fresh] = number_of_.emplace(
+            base + file.path, static_cast<std::uint32_t>(data_.index.files.size()));
+        if (fresh) data_.index.files.push_back({at->first, file.bytes});
+        number[i] = at->second;
+      }
+    }
+    for (StorageInfo& storage : more->index.storages)
+      storage.file = storage.file < number.size() ? number[storage.file] : own;
   }
 
   /// One node for a part: its own root, its shards' dictionaries as one, or a plain dictionary.
@@ -335,6 +463,7 @@ class FolderOpening {
   std::vector<std::string> names_;
   Roster roster_;
   std::vector<Opened> opened_;
+  std::vector<Distributed> distributed_;
   std::vector<Fault> shard_faults_;
   std::unordered_map<std::string, std::uint32_t> number_of_;
   std::unordered_map<std::string, std::size_t> prefix_bytes_of_;

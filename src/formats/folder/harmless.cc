@@ -2,61 +2,21 @@
 
 #include <array>
 
-#include "base/try.h"
+#include "base/protobuf.h"
 
 namespace kilter::formats {
 namespace {
 
 using namespace std::string_view_literals;
 
-// Wire types of protocol buffers. Source: protobuf.dev, "Encoding".
-enum : std::uint64_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
-
-std::optional<std::uint64_t> varint(ByteReader* reader) {
-  std::uint64_t value = 0;
-  for (unsigned shift = 0; shift < 64; shift += 7) {
-    const auto byte = reader->u8();
-    if (!byte) return std::nullopt;
-    value |= static_cast<std::uint64_t>(*byte & 0x7fU) << shift;
-    if ((*byte & 0x80U) == 0) return value;
-  }
-  return std::nullopt;
-}
-
-struct Field {
-  std::uint64_t number = 0;
-  std::uint64_t type = 0;
-  Bytes content;  // of kBytes
-};
-
-std::optional<Field> next_field(ByteReader* reader) {
-  const auto key = varint(reader);
-  if (!key) return std::nullopt;
-  Field out{*key >> 3, *key & 7, {}};
-  if (out.number == 0) return std::nullopt;
-  if (out.type == kVarint) {
-    if (!varint(reader)) return std::nullopt;
-  } else if (out.type == kBytes) {
-    const auto bytes = varint(reader);
-    const auto content = bytes ? reader->take(*bytes) : Result<Bytes>(Bytes());
-    if (!bytes || !content) return std::nullopt;
-    out.content = *content;
-  } else if (out.type != kFixed32 && out.type != kFixed64) {
-    return std::nullopt;
-  } else if (!reader->skip(out.type == kFixed32 ? 4 : 8)) {
-    return std::nullopt;
-  }
-  return out;
-}
-
 /// piece (string), score (float), type (enum); proto2 extensions from 200 on.
 bool is_piece(Bytes content) {
-  ByteReader reader(content);
+  ProtoReader reader(content);
   bool named = false;
   while (!reader.done()) {
-    const auto field = next_field(&reader);
+    const auto field = reader.next();
     if (!field) return false;
-    named = named || (field->number == 1 && field->type == kBytes);
+    named = named || field->is(1, WireType::kBytes);
     if (field->number > 3 && field->number < 200) return false;
   }
   return named;
@@ -73,11 +33,11 @@ constexpr std::array kImages = {
 }  // namespace
 
 bool is_sentencepiece_model(Bytes content) {
-  ByteReader reader(content);
+  ProtoReader reader(content);
   std::size_t pieces = 0;
   while (!reader.done()) {
-    const auto field = next_field(&reader);
-    if (!field || field->type != kBytes) return false;
+    const auto field = reader.next();
+    if (!field || field->type != WireType::kBytes) return false;
     if (field->number > 5 && field->number < 200) return false;
     if (field->number != 1) continue;  // trainer, normalizer, self test, denormalizer
     if (!is_piece(field->content)) return false;

@@ -8,6 +8,7 @@
 #include "formats/file_name.h"
 #include "formats/folder/documents.h"
 #include "formats/folder/shard_index.h"
+#include "formats/tensorflow/tensorflow_format.h"
 
 namespace kilter::formats {
 namespace {
@@ -44,7 +45,11 @@ std::optional<Probe> probe_behind_index(io::FileSystem& files, const Probe& prob
 }  // namespace
 
 Result<Probe> probe_checkpoint(io::FileSystem& files, const std::string& path) {
-  KILTER_ASSIGN(Probe probe, make_probe(files, path));
+  auto opened = make_probe(files, path);
+  if (!opened && opened.error().code == ErrorCode::kNotFound)
+    if (const auto index = index_of_prefix(files, path)) opened = make_probe(files, *index);
+  if (!opened) return fail(std::move(opened).error());
+  Probe probe = std::move(*opened);
   if (!looks_like_index(probe)) return probe;
   return probe_behind_index(files, probe).value_or(std::move(probe));
 }

@@ -9,9 +9,11 @@
 
 #include "base/text.h"
 #include "base/try.h"
+#include "formats/deepspeed/deepspeed_format.h"
 #include "formats/file_name.h"
 #include "formats/folder/documents.h"
 #include "formats/state_json/state_json.h"
+#include "formats/tensorflow/tensorflow_format.h"
 #include "io/safe_path.h"
 
 namespace kilter::formats {
@@ -63,6 +65,7 @@ class Sorter {
     add_numbered_sets();
     add_single_files();
     choose();
+    add_deepspeed();
     add_others();
     return std::move(out_);
   }
@@ -187,7 +190,7 @@ class Sorter {
         const auto at = std::find(listed.begin(), listed.end(), name.substr(folder.size()));
         set.index_file_of.push_back(static_cast<std::size_t>(at - listed.begin()));
       }
-      out_.files.push_back({name, prefix, true});
+      out_.files.push_back({name, prefix, true, false});
     }
     set.index = std::move(candidate.index);
     if (const auto missing = missing_of_.find(candidate.label); missing != missing_of_.end()) {
@@ -211,11 +214,28 @@ class Sorter {
     }
   }
 
+  /// What a trainer that runs DeepSpeed leaves beside its own files. Without weights of its own the
+  /// folder's weights are DeepSpeed's.
+  void add_deepspeed() {
+    for (const std::string& name : names_)
+      if (is_deepspeed_file(name)) deepspeed_files_.insert(name);
+    if (deepspeed_files_.empty()) return;
+    const auto tag = find_deepspeed_tag(io_, root_, names_);
+    if (!tag || tag->empty()) return deepspeed_files_.clear();
+    const bool own = std::any_of(groups_.begin(), groups_.end(), [](const auto& group) {
+      return group.first.folder.empty() && !group.first.adapter;
+    });
+    out_.files.push_back({*tag, own ? "deepspeed." : "", !own, true});
+  }
+
   void add_others() {
     std::set<std::string> prefixes;
     std::vector<std::string> others;
     for (const std::string& name : names_) {
-      if (used_.contains(name)) continue;
+      if (used_.contains(name) || deepspeed_files_.contains(name)) continue;
+      // The index beside it speaks for both.
+      if (const auto bundle = prefix_of_data(name); bundle && all_.contains(*bundle + ".index"))
+        continue;
       if (is_document_name(name)) {
         out_.documents.push_back(name);
       } else {
@@ -225,14 +245,14 @@ class Sorter {
     for (const std::string& name : others) {
       std::string prefix = dotted(folder_part(name) + stem_of(name)) + ".";
       if (!prefixes.insert(prefix).second) prefix = dotted(name) + ".";
-      out_.files.push_back({name, std::move(prefix), false});
+      out_.files.push_back({name, std::move(prefix), false, false});
     }
   }
 
   io::FileSystem& io_;
   std::string root_;
   const std::vector<std::string>& names_;
-  std::set<std::string> all_, used_, taken_by_index_;
+  std::set<std::string> all_, used_, taken_by_index_, deepspeed_files_;
   std::map<Group, std::vector<Candidate>> groups_;
   std::map<std::string, std::size_t> missing_of_;
   Roster out_;

@@ -16,6 +16,7 @@ struct RosterFile {
   std::string name;      ///< relative to the folder
   std::string prefix;    ///< of its tensors' names: "", "unet.", "optimizer."
   bool weights = false;  ///< the folder's own weights: they must open
+  bool nested = false;   ///< `name` is a folder that holds a DeepSpeed checkpoint
 };
 
 /// Files that belong together: shards of one set of weights.

@@ -59,13 +59,26 @@ std::string check_sized(NameBook* names, const Node& call, const std::vector<Nod
   return {};
 }
 
+/// Members of known enums that are not written in capitals. Source:
+/// deepspeed/runtime/zero/config.py.
+bool is_known_member(const Node& enumeration, std::string_view member) {
+  constexpr std::string_view kMembers[] = {"disabled", "optimizer_states", "gradients", "weights",
+                                           "max_stage"};
+  return enumeration.text == "deepspeed.runtime.zero.config" &&
+         enumeration.text2 == "ZeroStageEnum" &&
+         std::find(std::begin(kMembers), std::end(kMembers), member) != std::end(kMembers);
+}
+
 std::string check_get_enum(NameBook* names, const std::vector<NodeId>& arguments) {
   const Graph& graph = names->graph();
   if (arguments.size() != 2 || !names->is_global(arguments[0])) return "it reads any attribute";
   const auto rule = names->safe_rule(arguments[0]);
   const bool known = rule && (rule->shape == Shape::kEnum || rule->shape == Shape::kInstance);
   const Node& name = graph[arguments[1]];
-  if (known && name.kind == NodeKind::kString && is_constant_name(name.text)) return {};
+  const bool member =
+      name.kind == NodeKind::kString &&
+      (is_constant_name(name.text) || is_known_member(graph[arguments[0]], name.text));
+  if (known && member) return {};
   return "it reads any attribute";
 }
 

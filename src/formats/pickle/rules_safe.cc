@@ -97,6 +97,24 @@ constexpr SafeRow kRows[] = {
     {"torch.optim.optimizer", "_RequiredParameter", Shape::kInstance},
     {"torch.optim.lr_scheduler", "_LRScheduler", Shape::kInstance},
 
+    // torch's distributed checkpoints. Source:
+    // torch/distributed/checkpoint/{metadata,filesystem}.py;
+    // the second module is where older versions kept them.
+    {"torch.distributed.checkpoint.metadata",
+     "Metadata TensorStorageMetadata BytesStorageMetadata ChunkStorageMetadata TensorProperties "
+     "MetadataIndex StorageMeta",
+     Shape::kInstance},
+    {"torch.distributed.checkpoint.metadata", "_MEM_FORMAT_ENCODING", Shape::kEnum},
+    {"torch.distributed.checkpoint.filesystem", "_StorageInfo", Shape::kInstance},
+    {"torch.distributed._shard.sharded_tensor.metadata", "TensorProperties ShardedTensorMetadata",
+     Shape::kInstance},
+    {"torch.distributed._shard.sharded_tensor.metadata", "MEM_FORMAT_ENCODING", Shape::kEnum},
+    {"torch.distributed._shard.checkpoint.metadata",
+     "Metadata TensorStorageMetadata BytesStorageMetadata ChunkStorageMetadata MetadataIndex",
+     Shape::kInstance},
+    {"torch.distributed._shard.checkpoint.filesystem", "_StorageInfo", Shape::kInstance},
+    {"megatron.core.dist_checkpointing.strategies.torch", "MCoreMetadata", Shape::kInstance},
+
     // numpy. Source: what ndarray, dtype, scalar and random generators write in __reduce__.
     {"numpy", "ndarray matrix recarray record", Shape::kNameOnly},
     {"numpy", "dtype", Shape::kData},
@@ -127,6 +145,14 @@ constexpr SafeRow kRows[] = {
     {"ml_dtypes", "bfloat16 float8_e4m3fn float8_e5m2 int4 uint4", Shape::kData},
 
     // Settings that trainers save. Source: the files that reference/security, section 4.5, names.
+    // DeepSpeed. Source: runtime/fp16/loss_scaler.py, runtime/zero/config.py,
+    // utils/tensor_fragment.py:
+    // plain attributes, an enum of integers, a namedtuple.
+    {"deepspeed.runtime.fp16.loss_scaler", "LossScaler DynamicLossScaler LossScalerBase",
+     Shape::kInstance},
+    {"deepspeed.runtime.zero.config", "ZeroStageEnum", Shape::kEnum},
+    {"deepspeed.utils.tensor_fragment", "fragment_address", Shape::kData},
+    {"deepspeed.checkpoint.universal_checkpoint", "SubparamShape", Shape::kInstance},
     {"omegaconf.dictconfig", "DictConfig", Shape::kInstance, kGrowsMap},
     {"omegaconf.listconfig", "ListConfig", Shape::kInstance, kGrowsList},
     {"omegaconf.base", "ContainerMetadata Metadata SCMode", Shape::kInstance},

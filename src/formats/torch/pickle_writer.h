@@ -32,6 +32,7 @@ class PickleWriter {
   void set_items() { out_ += 'u'; }
   void reduce() { out_ += 'R'; }
   void build() { out_ += 'b'; }
+  void new_object() { out_ += '\x81'; }  ///< class and argument tuple lie on top
   void persistent_id() { out_ += 'Q'; }
   void stop() { out_ += '.'; }
   /// Puts the value on top into the memo and returns its number.

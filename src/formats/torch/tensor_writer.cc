@@ -72,6 +72,8 @@ void TensorWriter::take_flags(const PlanOutput& output, std::size_t first) {
     return;
   }
   if (input.kind != InputKind::kStorage) return;
+  // Of several tensors that are the same elements, one may be a parameter and another its data.
+  std::vector<bool> by_name(views_.size(), false);
   for (const TensorInfo& tensor : index.tensors) {
     if (tensor.storage != input.index) continue;
     const std::uint64_t skipped =
@@ -80,8 +82,10 @@ void TensorWriter::take_flags(const PlanOutput& output, std::size_t first) {
       View& view = views_[v];
       if (view.dtype == tensor.dtype && view.shape == tensor.shape &&
           view.strides == tensor.strides &&
-          view.offset_elements + skipped == tensor.offset_elements)
+          view.offset_elements + skipped == tensor.offset_elements && !by_name[v]) {
         copy(tensor, &view);
+        by_name[v] = view.name == tensor.name;
+      }
     }
   }
 }

@@ -2,10 +2,12 @@
 #include "base/text.h"
 #include "base/try.h"
 #include "formats/findings.h"
+#include "formats/torch/archive_chain.h"
 #include "formats/torch/torch_formats.h"
 #include "formats/torch/zip_reader.h"
 #include "formats/torch/zip_sink.h"
 #include "formats/zip/scan_zip.h"
+#include "formats/zip/sub_file.h"
 
 namespace kilter::formats {
 namespace {
@@ -53,29 +55,26 @@ class TorchZipFormat final : public Format {
 
   Result<CheckpointData> open(const OpenArguments& arguments) const override {
     KILTER_ASSIGN(const auto file, arguments.files->open_read(arguments.path));
+    KILTER_ASSIGN(const auto chain, torch::split_chain(*file));
+    if (!chain.empty()) return torch::open_chain(*file, chain, arguments.options);
     KILTER_ASSIGN(auto opened, torch::open_zip(*file, arguments.options));
     return std::move(opened.data);
   }
 
   Status check(const CheckArguments& arguments, std::vector<Finding>* findings) const override {
-    KILTER_ASSIGN(const auto file, arguments.files->open_read(arguments.path));
-    OpenOptions options;
-    options.lenient = true;
-    auto opened = torch::open_zip(*file, options);
-    if (!opened) return report(opened.error(), "torch.unreadable", arguments.path, findings);
-    std::move(opened->data.findings.begin(), opened->data.findings.end(),
-              std::back_inserter(*findings));
-    if (arguments.read_data) return check_members(arguments, *file, *opened, findings);
-    return ok();
+    return each_archive(arguments, [&](const io::ReadFile& file) {
+      return check_archive(arguments, file, findings);
+    });
   }
 
   Status scan(const CheckArguments& arguments, std::vector<Finding>* findings) const override {
-    KILTER_ASSIGN(const auto file, arguments.files->open_read(arguments.path));
-    pickle::ScanContext context;
-    context.path = arguments.path;
-    context.wrapping = pickle::Wrapping::kTorchZip;
-    KILTER_TRY(zip::scan_zip(*file, context, findings, arguments.context));
-    return scan_structure(*file, findings);
+    return each_archive(arguments, [&](const io::ReadFile& file) -> Status {
+      pickle::ScanContext context;
+      context.path = file.path();
+      context.wrapping = pickle::Wrapping::kTorchZip;
+      KILTER_TRY(zip::scan_zip(file, context, findings, arguments.context));
+      return scan_structure(file, findings);
+    });
   }
 
   std::unique_ptr<Sink> make_sink(const WriteOptions& options) const override {
@@ -83,6 +82,33 @@ class TorchZipFormat final : public Format {
   }
 
  private:
+  /// Calls `use(archive)` for the file, or for each archive of a chain: the others would only count
+  /// as bytes before the last.
+  template <typename Use>
+  static Status each_archive(const CheckArguments& arguments, Use use) {
+    KILTER_ASSIGN(const auto file, arguments.files->open_read(arguments.path));
+    KILTER_ASSIGN(const auto chain, torch::split_chain(*file));
+    if (chain.empty()) return use(*file);
+    for (const torch::ChainLink& link : chain) {
+      KILTER_TRY(arguments.context.check());
+      KILTER_TRY(
+          use(zip::RangeFile(*file, torch::link_path(*file, link), link.offset_bytes, link.bytes)));
+    }
+    return ok();
+  }
+
+  static Status check_archive(const CheckArguments& arguments, const io::ReadFile& file,
+                              std::vector<Finding>* findings) {
+    OpenOptions options;
+    options.lenient = true;
+    auto opened = torch::open_zip(file, options);
+    if (!opened) return report(opened.error(), "torch.unreadable", file.path(), findings);
+    std::move(opened->data.findings.begin(), opened->data.findings.end(),
+              std::back_inserter(*findings));
+    if (arguments.read_data) return check_members(arguments, file, *opened, findings);
+    return ok();
+  }
+
   /// What loading would meet: views and storages that do not fit each other (CVE-2026-24747).
   static Status scan_structure(const io::ReadFile& file, std::vector<Finding>* findings) {
     OpenOptions options;

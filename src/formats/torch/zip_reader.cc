@@ -21,8 +21,8 @@ constexpr std::size_t kDocumentCountMax = 10'000;
 
 class ZipOpener {
  public:
-  ZipOpener(const io::ReadFile& file, const OpenOptions& options)
-      : file_(file), options_(options), data_(out_.data) {}
+  ZipOpener(const io::ReadFile& file, const OpenOptions& options, const zip::Limits& limits)
+      : file_(file), options_(options), limits_(limits), data_(out_.data) {}
 
   Result<ZipCheckpoint> run() {
     KILTER_TRY(read_directory());
@@ -45,7 +45,7 @@ class ZipOpener {
   std::string member_path(std::size_t i) const { return file_.path() + "!" + member(i).name; }
 
   Status read_directory() {
-    auto archive = zip::read_archive(file_);
+    auto archive = zip::read_archive(file_, limits_);
     if (!archive && options_.lenient && archive.error().code == ErrorCode::kMalformed) {
       broken_ = std::move(archive).error();
       archive = zip::salvage_archive(file_);
@@ -175,6 +175,7 @@ class ZipOpener {
 
   const io::ReadFile& file_;
   const OpenOptions& options_;
+  const zip::Limits& limits_;
   ZipCheckpoint out_;
   CheckpointData& data_;
   bool big_endian_ = false;
@@ -184,8 +185,9 @@ class ZipOpener {
 
 }  // namespace
 
-Result<ZipCheckpoint> open_zip(const io::ReadFile& file, const OpenOptions& options) {
-  return ZipOpener(file, options).run();
+Result<ZipCheckpoint> open_zip(const io::ReadFile& file, const OpenOptions& options,
+                               const zip::Limits& limits) {
+  return ZipOpener(file, options, limits).run();
 }
 
 }  // namespace kilter::torch

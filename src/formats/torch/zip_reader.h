@@ -17,6 +17,7 @@ struct ZipCheckpoint {
 };
 
 /// Errors: kMalformed, kUnsupported, kLimitExceeded, kUnsafe, kIo with path, tensor, offset.
-Result<ZipCheckpoint> open_zip(const io::ReadFile& file, const OpenOptions& options);
+Result<ZipCheckpoint> open_zip(const io::ReadFile& file, const OpenOptions& options,
+                               const zip::Limits& limits = {});
 
 }  // namespace kilter::torch

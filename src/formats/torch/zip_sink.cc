@@ -10,143 +10,16 @@
 #include "base/text.h"
 #include "base/try.h"
 #include "formats/torch/state_writer.h"
-#include "formats/zip/zip_format.h"
+#include "formats/torch/zip_records.h"
 #include "io/safe_path.h"
 
 namespace kilter::torch {
 namespace {
 
-using namespace zip;
-
-/// torch maps storages: their first bytes lie at multiples of this.
-constexpr std::uint64_t kPayloadAlign = 64;
-/// As torch's own writer sets them: CRC after the data, names in UTF-8.
-constexpr std::uint16_t kFlags = kFlagDescriptor | kFlagUtf8;
-constexpr std::size_t kNoOutput = SIZE_MAX;
-
-/// One member of the archive.
-struct Entry {
-  std::string name;
-  std::string literal;             ///< its bytes, unless it is an output
-  std::size_t output = kNoOutput;  ///< of the plan
-  std::uint64_t bytes = 0;
-  std::uint64_t header_offset_bytes = 0;
-  std::uint32_t crc32 = 0;  ///< of a literal
-  bool wide() const { return bytes >= kSentinel32; }
-};
-
-template <typename T>
-void put(std::string* out, T value) {
-  for (std::size_t i = 0; i < sizeof(T); ++i)
-    *out += static_cast<char>((static_cast<std::uint64_t>(value) >> (8 * i)) & 0xff);
-}
-
-/// The local header, padded by an extra field "FB" so that the payload is aligned.
-std::string local_header(const Entry& entry, std::uint64_t offset) {
-  std::string extra;
-  if (entry.wide()) {
-    put(&extra, kExtraZip64);
-    put(&extra, std::uint16_t{16});
-    put(&extra, entry.bytes);
-    put(&extra, entry.bytes);
-  }
-  constexpr std::uint64_t kFieldBytes = 4;
-  const std::uint64_t plain =
-      offset + kLocalHeaderBytes + entry.name.size() + extra.size() + kFieldBytes;
-  const std::uint64_t padding = round_up(plain, kPayloadAlign) - plain;
-  extra += "FB";
-  put(&extra, static_cast<std::uint16_t>(padding));
-  extra.append(static_cast<std::size_t>(padding), 'Z');
-  std::string out;
-  put(&out, kLocalSignature);
-  put(&out, static_cast<std::uint16_t>(entry.wide() ? 45 : 0));
-  put(&out, kFlags);
-  put(&out, kMethodStored);
-  put(&out, std::uint32_t{0});  // time and date: none, so that equal input gives equal bytes
-  put(&out, std::uint32_t{0});  // CRC: follows the data
-  put(&out, entry.wide() ? kSentinel32 : 0U);
-  put(&out, entry.wide() ? kSentinel32 : 0U);
-  put(&out, static_cast<std::uint16_t>(entry.name.size()));
-  put(&out, static_cast<std::uint16_t>(extra.size()));
-  return out + entry.name + extra;
-}
-
-std::string descriptor(const Entry& entry, std::uint32_t crc32) {
-  std::string out;
-  put(&out, kDescriptorSignature);
-  put(&out, crc32);
-  for (int i = 0; i < 2; ++i) {
-    if (entry.wide()) {
-      put(&out, entry.bytes);
-    } else {
-      put(&out, static_cast<std::uint32_t>(entry.bytes));
-    }
-  }
-  return out;
-}
-
-std::string central_entry(const Entry& entry, std::uint32_t crc32) {
-  const bool far = entry.header_offset_bytes >= kSentinel32;
-  std::string extra;
-  if (entry.wide() || far) {
-    put(&extra, kExtraZip64);
-    put(&extra, static_cast<std::uint16_t>((entry.wide() ? 16 : 0) + (far ? 8 : 0)));
-    if (entry.wide()) put(&extra, entry.bytes);
-    if (entry.wide()) put(&extra, entry.bytes);
-    if (far) put(&extra, entry.header_offset_bytes);
-  }
-  const std::uint32_t bytes = entry.wide() ? kSentinel32 : static_cast<std::uint32_t>(entry.bytes);
-  std::string out;
-  put(&out, kCentralSignature);
-  put(&out, std::uint16_t{0});
-  put(&out, static_cast<std::uint16_t>(extra.empty() ? 0 : 45));
-  put(&out, kFlags);
-  put(&out, kMethodStored);
-  put(&out, std::uint32_t{0});
-  put(&out, crc32);
-  put(&out, bytes);
-  put(&out, bytes);
-  put(&out, static_cast<std::uint16_t>(entry.name.size()));
-  put(&out, static_cast<std::uint16_t>(extra.size()));
-  put(&out, std::uint16_t{0});  // comment
-  put(&out, std::uint16_t{0});  // disk
-  put(&out, std::uint16_t{0});
-  put(&out, std::uint32_t{0});
-  put(&out, far ? kSentinel32 : static_cast<std::uint32_t>(entry.header_offset_bytes));
-  return out + entry.name + extra;
-}
-
-std::string end_records(std::uint64_t count, std::uint64_t offset, std::uint64_t bytes) {
-  std::string out;
-  put(&out, kEnd64Signature);
-  put(&out, kEnd64Bytes - 12);
-  put(&out, std::uint16_t{45});
-  put(&out, std::uint16_t{45});
-  put(&out, std::uint32_t{0});
-  put(&out, std::uint32_t{0});
-  put(&out, count);
-  put(&out, count);
-  put(&out, bytes);
-  put(&out, offset);
-  put(&out, kLocator64Signature);
-  put(&out, std::uint32_t{0});
-  put(&out, offset + bytes);
-  put(&out, std::uint32_t{1});
-  const auto narrow = static_cast<std::uint16_t>(std::min<std::uint64_t>(count, kSentinel16));
-  put(&out, kEndSignature);
-  put(&out, std::uint32_t{0});
-  put(&out, narrow);
-  put(&out, narrow);
-  put(&out, static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes, kSentinel32)));
-  put(&out, static_cast<std::uint32_t>(std::min<std::uint64_t>(offset, kSentinel32)));
-  put(&out, std::uint16_t{0});
-  return out;
-}
-
 /// 40 decimal digits, as torch writes; the same for the same content of names and pickle.
-std::string serialization_id(const std::vector<Entry>& entries) {
+std::string serialization_id(const std::vector<ZipEntry>& entries) {
   Blake3 hash;
-  for (const Entry& entry : entries) {
+  for (const ZipEntry& entry : entries) {
     hash.update(as_bytes(entry.name + "\n" + std::to_string(entry.bytes) + "\n"));
     hash.update(as_bytes(entry.literal));
   }
@@ -172,10 +45,10 @@ class ZipSink final : public Sink {
     FileLayout file;
     file.name = options_.stem + (options_.extension.empty() ? ".pt" : options_.extension);
     std::uint64_t at = 0;
-    for (Entry& entry : entries_) add(&entry, &at, &file);
+    for (ZipEntry& entry : entries_) add(&entry, &at, &file);
     directory_offset_ = at;
     std::uint64_t directory_bytes = 0;
-    for (const Entry& entry : entries_) directory_bytes += central_entry(entry, 0).size();
+    for (const ZipEntry& entry : entries_) directory_bytes += central_entry(entry, 0).size();
     Segment directory;
     directory.kind = SegmentKind::kLate;
     directory.index = entries_.size();
@@ -192,7 +65,7 @@ class ZipSink final : public Sink {
     if (index < entries_.size()) {
       bytes = descriptor(entries_[index], checksum(entries_[index], crc32));
     } else {
-      for (const Entry& entry : entries_) bytes += central_entry(entry, checksum(entry, crc32));
+      for (const ZipEntry& entry : entries_) bytes += central_entry(entry, checksum(entry, crc32));
       bytes += end_records(entries_.size(), directory_offset_, bytes.size());
     }
     if (bytes.size() != out.size())
@@ -202,7 +75,7 @@ class ZipSink final : public Sink {
   }
 
  private:
-  static std::uint32_t checksum(const Entry& entry, const OutputChecksums& crc32) {
+  static std::uint32_t checksum(const ZipEntry& entry, const OutputChecksums& crc32) {
     return entry.output == kNoOutput ? entry.crc32 : crc32[entry.output];
   }
 
@@ -218,7 +91,7 @@ class ZipSink final : public Sink {
     entries_.clear();
     const std::string folder = root();
     const auto literal = [&](std::string_view name, std::string bytes) {
-      Entry entry;
+      ZipEntry entry;
       entry.name = folder + std::string(name);
       entry.bytes = bytes.size();
       entry.crc32 = libdeflate_crc32(0, bytes.data(), bytes.size());
@@ -230,7 +103,7 @@ class ZipSink final : public Sink {
     literal(".storage_alignment", std::to_string(kPayloadAlign));
     literal("byteorder", "little");
     for (std::size_t i = 0; i < plan.outputs.size(); ++i) {
-      Entry entry;
+      ZipEntry entry;
       entry.name = folder + "data/" + std::to_string(i);
       entry.output = i;
       entry.bytes = plan.outputs[i].bytes;
@@ -240,7 +113,7 @@ class ZipSink final : public Sink {
     literal(".data/serialization_id", serialization_id(entries_));
   }
 
-  void add(Entry* entry, std::uint64_t* at, FileLayout* file) {
+  void add(ZipEntry* entry, std::uint64_t* at, FileLayout* file) {
     entry->header_offset_bytes = *at;
     const auto literal = [&](std::string bytes) {
       Segment segment;
@@ -271,7 +144,7 @@ class ZipSink final : public Sink {
   }
 
   formats::WriteOptions options_;
-  std::vector<Entry> entries_;
+  std::vector<ZipEntry> entries_;
   std::uint64_t directory_offset_ = 0;
 };
 

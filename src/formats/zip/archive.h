@@ -38,6 +38,9 @@ struct Limits {
   std::uint64_t directory_bytes_max = 512ULL << 20;
   std::uint64_t expansion_ratio_max = 1000;  ///< beyond 1 MiB of output
   std::size_t finding_count_max = 1000;      ///< an archive may lie two million times
+  /// How far from its end the end record is looked for. Less than the default misses records with
+  /// long comments: for archives whose writer is known, opened by the thousand.
+  std::uint64_t tail_bytes_max = 2 * (22 + 0xffff);
 };
 
 /// A parsed archive: members sorted as in the central directory; lies between central directory and

@@ -176,10 +176,8 @@ std::optional<LocalHeader> read_local_header(Bytes fixed) {
 
 Result<EndRecord> find_end_record(const io::ReadFile& file, const Limits& limits,
                                   std::vector<Finding>* findings) {
-  (void)limits;
-  // Trailing junk beyond this hides the archive from every reader we know of.
-  const std::uint64_t tail_bytes =
-      std::min<std::uint64_t>(file.bytes(), 2 * (kEndBytes + kCommentBytesMax));
+  // Trailing junk beyond the default hides the archive from every reader we know of.
+  const std::uint64_t tail_bytes = std::min<std::uint64_t>(file.bytes(), limits.tail_bytes_max);
   std::vector<std::byte> tail(static_cast<std::size_t>(tail_bytes));
   const std::uint64_t tail_offset = file.bytes() - tail_bytes;
   KILTER_TRY(file.read_at(tail_offset, tail));
