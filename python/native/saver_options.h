@@ -7,11 +7,13 @@
 
 #include "kilter/saver.h"
 
+#include "native/reports.h"
+
 namespace kilter::python {
 
 namespace nb = nanobind;
 
-nb::dict report_dict(const SaveReport& report);
+Row report_dict(const SaveReport& report);
 /// "raw", "fast", "small"; raises ValueError for others.
 SaveCoding coding_named(const std::string& name);
 
