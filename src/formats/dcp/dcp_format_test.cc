@@ -114,6 +114,22 @@ TEST(Dcp, RefusesPlacesOutsideTheFolderOrTheFile) {
   EXPECT_EQ(error.tensor, "whole");
 }
 
+TEST(Dcp, RefusesALoneChunkThatLiesBesideItsTensor) {
+  TestCheckpoint checkpoint = TestCheckpoint::sound();
+  const Place place = checkpoint.metadata.chunk_places.at({"whole", {0}});
+  checkpoint.metadata.entries[1].chunks[0].offsets = {1};
+  checkpoint.metadata.chunk_places[{"whole", {1}}] = place;
+  EXPECT_THAT(refused(std::move(checkpoint)).message, HasSubstr("outside the whole"));
+}
+
+TEST(Dcp, ReadsADataFileThatTheListingLeftOut) {
+  TestCheckpoint checkpoint = TestCheckpoint::sound();
+  checkpoint.put();
+  const auto data = open_dcp(*checkpoint.files, "/d", {std::string(kMetadataName)}, {});
+  ASSERT_TRUE(data.has_value()) << data.error().text();
+  EXPECT_EQ(values(checkpoint, *data, "w"), (std::vector<float>{1, 2, 3, 4, 5, 6}));
+}
+
 TEST(Dcp, LenientlyKeepsWhatIsWhole) {
   TestCheckpoint checkpoint = TestCheckpoint::sound();
   checkpoint.metadata.chunk_places[{"w", {2, 0}}].file = "__7_0.distcp";

@@ -34,6 +34,11 @@ bool has_elements(const std::vector<std::int64_t>& sizes) {
   return std::find(sizes.begin(), sizes.end(), 0) == sizes.end();
 }
 
+bool is_whole(const Chunk& chunk, const Entry& entry) {
+  return chunk.sizes == entry.size && std::all_of(chunk.offsets.begin(), chunk.offsets.end(),
+                                                  [](std::int64_t at) { return at == 0; });
+}
+
 /// torch counts float4 in pairs; the index counts logical elements.
 std::vector<std::int64_t> logical(DType dtype, std::vector<std::int64_t> sizes) {
   if (dtype != DType::kF4E2M1) return sizes;
@@ -144,10 +149,16 @@ class DcpOpening {
     return entry.is_tensor ? take_tensor(entry, first, last) : take_object(entry, first);
   }
 
-  std::uint32_t file_of(std::size_t item) const {
-    const auto found = number_of_.find(items_[item].place->file);
-    return found == number_of_.end() ? 0
-                                     : found->second;  // hidden by the probe: opened all the same
+  /// A file that the folder's listing left out was opened all the same: it joins the index.
+  std::uint32_t file_of(std::size_t item) {
+    const std::string& name = items_[item].place->file;
+    const auto [known, is_new] =
+        number_of_.try_emplace(name, static_cast<std::uint32_t>(data_.index.files.size()));
+    if (is_new) {
+      const auto stat = files_.stat(root_ + "/" + name);
+      data_.index.files.push_back({name, stat ? stat->bytes : 0});
+    }
+    return known->second;
   }
 
   std::vector<PathPart> path_of(const std::string& fqn) const {
@@ -211,7 +222,7 @@ class DcpOpening {
 
   Status take_tensor(const Entry& entry, std::size_t first, std::size_t last) {
     TensorInfo whole;
-    if (last == first + 1 && entry.chunks[items_[first].chunk].sizes == entry.size) {
+    if (last == first + 1 && is_whole(entry.chunks[items_[first].chunk], entry)) {
       auto tensor = take_chunk(entry, first);
       if (!tensor) return lose(entry.fqn, std::move(tensor).error());
       whole = std::move(*tensor);

@@ -339,8 +339,12 @@ class FolderOpening {
     std::replace(prefix.begin(), prefix.end(), '/', '.');
     const auto& files = one->data->index.files;
     for (StorageInfo& storage : one->data->index.storages) {
-      const auto found = number_of_.find(one->folder + "/" + files[storage.file].path);
-      storage.file = found == number_of_.end() ? 0 : found->second;
+      const FileEntry& file = files[storage.file];
+      const std::string name = one->folder + "/" + file.path;
+      const auto [known, is_new] =
+          number_of_.try_emplace(name, static_cast<std::uint32_t>(data_.index.files.size()));
+      if (is_new) data_.index.files.push_back({name, file.bytes});
+      storage.file = known->second;
     }
     if (format_names_.insert("dcp").second) {
       if (!format_text_.empty()) format_text_ += ", ";
