@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Keys of the step itself.
 RNG, STEP = "rng", "step"
-RESERVED = {RNG, STEP, "metadata", "training", "progress"}
+RESERVED = {RNG, STEP, "metadata", "training", "progress", "files"}
 
 
 class Parts:

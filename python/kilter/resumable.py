@@ -60,7 +60,7 @@ class Resumable:
         if generator is not None and state["generator"] is not None:
             generator.set_state(state["generator"])
 
-    def _iterator(self) -> Iterator[Any]:
+    def _begun(self) -> Iterator[Any]:
         """This epoch's, at the batch that comes next."""
         if not self._resumed or self._begin is None:
             self._begin = self._random_state()
@@ -79,7 +79,7 @@ class Resumable:
         sampler = getattr(self.loader, "sampler", None)
         if sampler is not None and hasattr(sampler, "set_epoch"):
             sampler.set_epoch(self.epoch)
-        for batch in self._iterator():
+        for batch in self._begun():
             self.batch += 1
             yield batch
         self.epoch += 1

@@ -229,13 +229,15 @@ class Saver:
         step: int,
         *,
         metadata: Optional[Mapping[str, Any]] = None,
+        files: Optional[Mapping[str, Union[str, bytes]]] = None,
         **parts: Any,
     ) -> Ticket:
-        """Begins to save and returns. Values are taken as they are now.
+        """Begins to save and returns. Values are taken as they are now. ``files`` are small ones
+        that lie beside the tensors ("config.json"), so that a step can be used as it is.
 
         Raises the error of an earlier save, once: call again to save.
         """
-        gathered = self._gather(step, parts, metadata)
+        gathered = self._gather(step, parts, metadata, files)
         ticket = self._native.save(step, gathered.native, gathered.root, gathered.metadata)
         self._alive = gathered  # until the next save, or the end: memory that is being written
         return Ticket(ticket)
@@ -271,10 +273,16 @@ class Saver:
         return self.resumed.step
 
     def _gather(
-        self, step: int, parts: Mapping[str, Any], metadata: Optional[Mapping[str, Any]]
+        self,
+        step: int,
+        parts: Mapping[str, Any],
+        metadata: Optional[Mapping[str, Any]],
+        files: Optional[Mapping[str, Union[str, bytes]]] = None,
     ) -> Gathered:
         state = Parts(parts, self._attached)
         builder = Builder(flags=False, contiguous=False)
+        for name, content in (files or {}).items():
+            builder.native.file(name, content.encode() if isinstance(content, str) else content)
         return gather(builder, step, state, self._rng, metadata or {})
 
     # Preemption --------------------------------------------------------------
@@ -295,11 +303,12 @@ class Saver:
         seconds: float,
         *,
         metadata: Optional[Mapping[str, Any]] = None,
+        files: Optional[Mapping[str, Union[str, bytes]]] = None,
         **parts: Any,
     ) -> SaveReport:
         """Finishes the save that is running, then saves this step if there is time for it. Raises
         :class:`kilter.CancelledError` if it is not durable by then."""
-        gathered = self._gather(step, parts, metadata)
+        gathered = self._gather(step, parts, metadata, files)
         self._alive = (self._alive, gathered)
         row = self._native.on_preempt(
             step, gathered.native, gathered.root, seconds, gathered.metadata

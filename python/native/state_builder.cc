@@ -42,6 +42,7 @@ State StateBuilder::training_state(StateId root) {
   }
   state_.set_root(root);
   out.tree() = std::move(state_);
+  for (auto& [name, bytes] : files_) out.file(name, std::move(bytes));
   return out;
 }
 
@@ -131,6 +132,12 @@ void bind_state_builder(nb::module_& module) {
            nb::arg("address"), nb::arg("bytes"), nb::arg("flags"))
       .def("tie", &Self::tie, nb::arg("later"), nb::arg("earlier"))
       .def("metadata", &Self::metadata, nb::arg("key"), nb::arg("value"))
+      .def(
+          "file",
+          [](Self& self, std::string name, const nb::bytes& bytes) {
+            self.file(std::move(name), bytes_text(bytes));
+          },
+          nb::arg("name"), nb::arg("bytes"))
       .def("finish", &Self::finish, nb::arg("root"));
   module.def("write", &write, nb::arg("source"), nb::arg("target"), nb::arg("to"), nb::arg("force"),
              nb::arg("shard_bytes_max"), nb::arg("progress").none(),

@@ -93,6 +93,10 @@ class StateBuilder {
   void metadata(std::string key, std::string value) {
     metadata_.emplace_back(std::move(key), std::move(value));
   }
+  /// A small file beside the tensors of a training state.
+  void file(std::string name, std::string bytes) {
+    files_.emplace_back(std::move(name), std::move(bytes));
+  }
 
   /// What was collected, as the state of a training run. Ends the collecting.
   State training_state(StateId root);
@@ -104,7 +108,7 @@ class StateBuilder {
   std::vector<Bytes> storages_;
   std::vector<bool> held_;  ///< by tensor
   StateTree state_;
-  std::vector<std::pair<std::string, std::string>> ties_, metadata_;
+  std::vector<std::pair<std::string, std::string>> ties_, metadata_, files_;
 };
 
 }  // namespace kilter::python

@@ -98,6 +98,7 @@ class StepBuilder {
     for (const TensorPlace& place : tensor_places(tree_, root)) {
       if (place.tensor >= tensors_.size())
         return fail(ErrorCode::kInvalidArgument, "the state names a tensor that it does not have");
+      if (!options.tensor_names[place.tensor].empty()) continue;  // one node at several places
       const LiveTensor& tensor = tensors_[place.tensor];
       auto bytes = live_bytes(tensor);
       if (!bytes) return fail(std::move(bytes).error().at_tensor(path_text(place.path)));
