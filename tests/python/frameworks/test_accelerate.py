@@ -71,3 +71,11 @@ def test_an_object_that_is_no_longer_registered_is_missed(forks, own_folder):
     started = forks.start("train", own_folder, custom=False)
     assert started.status() == 1
     assert "custom_1 (an object of register_for_checkpointing)" in started.log
+
+
+def test_the_examples_run(forks, own_folder):
+    forks("examples", own_folder)
+
+
+def test_the_guide_s_examples_run(forks, own_folder, guide):
+    forks("guide", own_folder, examples=guide("Accelerate"))
