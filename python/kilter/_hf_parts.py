@@ -179,7 +179,7 @@ def load_optimizer(optimizer: Any, model: Any, saved: Mapping[str, Any], where: 
     """By names; by numbers where a step has nothing else (imported ones)."""
     names: dict[int, str] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), name)
+        names.setdefault(id(parameter), f"{ADAPTER}.{name}" if is_peft(model) else name)
     here = parameter_names(optimizer, names)
     there = [list(group["params"]) for group in saved["param_groups"]]
     if there and all(name.startswith("#") for row in there for name in row):

@@ -242,6 +242,11 @@ class Checkpoints(TrainerCallback):
             return
         trainer = run.trainer()
         run.restore_loss(trainer)
+        if self._preempt_seconds is not None and args.world_size > 1:
+            raise UnsupportedError(
+                "several processes do not see SIGTERM at the same step",
+                hint="leave preempt_seconds out, and save more often",
+            )
         if not args.should_save:
             return
         run.documents = parts_of.documents(trainer)

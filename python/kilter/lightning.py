@@ -144,6 +144,8 @@ class CheckpointIO(_CheckpointIO):
 
     def remove_checkpoint(self, path: Path) -> None:
         """The path first, then the data that no other checkpoint has."""
+        if not get_filesystem(path).exists(path):
+            return
         pointer = _read_pointer(os.fspath(path))
         if pointer is None:
             return
