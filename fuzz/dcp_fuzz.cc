@@ -9,8 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::size_t between = input.find("\x1e\x1e\x1e\x1e");
   const auto files = io::make_memory_file_system();
   files->put("/d/.metadata", input.substr(0, between));
-  if (between != std::string_view::npos)
-    files->put("/d/__0_0.distcp", input.substr(between + 4));
+  if (between != std::string_view::npos) files->put("/d/__0_0.distcp", input.substr(between + 4));
   const auto probe = formats::make_probe(*files, "/d");
   if (!probe) return 0;
   const formats::Format& format = formats::dcp_format();

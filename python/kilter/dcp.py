@@ -179,7 +179,7 @@ class StorageWriter(_StorageWriter):
                 (name, dtype, list(tensor.shape), list(tensor.stride()), tensor.data_ptr())
             )
         part = self._saver().write(rank, rows)
-        results = []
+        results: list[Any] = []
         for item, row, tensor in zip(plan.items, rows, alive):
             stored = _Stored(rank, row[0], "" if results else part)
             results.append(WriteResult(item.index, tensor.nbytes, stored))
@@ -215,7 +215,7 @@ def _tensor_of(item: WriteItem, planner: SavePlanner) -> torch.Tensor:
 
 
 def _free_name(index: MetadataIndex, names: set[str]) -> str:
-    name = index.fqn
+    name: str = index.fqn
     if index.offset is not None and any(index.offset):
         name += "@" + ",".join(map(str, index.offset))
     wanted, number = name, 2

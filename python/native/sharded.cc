@@ -60,9 +60,9 @@ std::string write_part(ShardedSaver& self, unsigned rank, const std::vector<Live
   return long_work(nb::none(), [&](const RunContext&) { return self.write(rank, tensors); });
 }
 
-nb::dict commit_parts(ShardedSaver& self, std::int64_t step, const std::vector<std::string>& parts,
-                      const std::vector<std::tuple<std::string, std::string>>& files,
-                      const nb::dict& metadata) {
+Row commit_parts(ShardedSaver& self, std::int64_t step, const std::vector<std::string>& parts,
+                 const std::vector<std::tuple<std::string, std::string>>& files,
+                 const Row& metadata) {
   std::vector<std::pair<std::string, std::string>> beside;
   for (const auto& [name, text] : files) beside.emplace_back(name, text);
   const Metadata stated = metadata_from(metadata);

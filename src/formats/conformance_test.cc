@@ -174,9 +174,8 @@ class AnyFile : public ::testing::Test {
 TEST_F(AnyFile, EveryRowOfTheTableHasASample) {
   for (const Format* format : format_table()) {
     // Folders have tests of their own.
-    const bool folder =
-        format->name() == "folder" || format->name() == "dcp" || format->name() == "deepspeed";
-    if (folder) continue;
+    if (format->name() == "folder" || format->name() == "dcp" || format->name() == "deepspeed")
+      continue;
     const auto all = test::samples();
     EXPECT_TRUE(std::any_of(all.begin(), all.end(), [&](const Sample& s) {
       return s.format == format->name();

@@ -15,7 +15,7 @@
 namespace kilter::formats {
 
 std::span<const Format* const> format_table() {
-  static const std::array<const Format*, 14> kTable = {
+  static const std::array kTable = {
       &safetensors_format(), &torch_zip_format(),   &torch_legacy_format(), &torch_tar_format(),
       &pickle_format(),      &npy_format(),         &npz_format(),          &dcp_format(),
       &folder_format(),      &tensorflow_format(),  &deepspeed_format(),    &document_format(),

@@ -215,6 +215,14 @@ def test_shapes_that_need_more_or_less_are_told(kilter, tmp_path):
     assert "hold more than the parameters" in refused(kilter, write_zero3(tmp_path / "less", zero_tensors(1), 2, change=less))
 
 
+def test_shapes_in_one_dictionary_as_early_versions_wrote_them(kilter, tmp_path):
+    def flatten(rank, state, model):
+        model["param_shapes"] = model["param_shapes"][0]
+
+    folder = write_zero3(tmp_path / "zero", zero_tensors(1), 2, change=flatten)
+    assert_equal(convert(kilter, folder, tmp_path, "--part", "weights"), zero_tensors(1))
+
+
 def test_paddings_between_parameters_are_skipped(kilter, tmp_path):
     values = [torch.arange(3.0), torch.arange(5.0) + 10]
     folder = tmp_path / "zero" / "t"

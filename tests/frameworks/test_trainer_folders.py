@@ -81,5 +81,8 @@ def test_deepspeed_inside_is_part_of_it(kilter, checkpoint, tmp_path, gathered):
     weights = load_file(tmp_path / "w.safetensors")
     wanted = load_file(checkpoint / "model.safetensors") if gathered else masters
     assert set(wanted) <= set(weights)
+    kilter("convert", folder, tmp_path / "out", "--to", "safetensors", "--part", "weights", status=0)
+    written = {file.name for file in (tmp_path / "out").iterdir()}
+    assert "config.json" in written and "latest" not in written
     assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
     assert not any("exp_avg" in name for name in weights)

@@ -12,6 +12,7 @@ PACKAGE = Path(os.environ.get("KILTER_PYTHON_PACKAGE", REPOSITORY / "build" / "p
 if not (PACKAGE / "kilter" / "__init__.py").is_file():
     pytest.exit(f"{PACKAGE} is not built: run `make wheel`", returncode=3)
 sys.path.insert(0, str(PACKAGE))
+os.environ["PYTHONPATH"] = str(PACKAGE)  # for the programs that tests start
 
 
 @pytest.fixture(scope="session")

@@ -72,11 +72,11 @@ def test_objects_that_would_run_something_are_refused(tmp_path):
     state = {"w": torch.ones(2), "bad": Bad()}
     dcp.save(state, storage_writer=kilter.dcp.StorageWriter(store, step=1), no_dist=True)
     fresh = {"w": torch.zeros(2), "bad": 0}
-    with pytest.raises(Exception, match="torch would run it"):
+    with pytest.raises(dcp.api.CheckpointException, match="torch would run it"):
         dcp.load(fresh, storage_reader=kilter.dcp.StorageReader(store), no_dist=True)
 
 
 def test_a_step_must_be_named(tmp_path):
-    with pytest.raises(Exception, match="no step is named"):
+    with pytest.raises(dcp.api.CheckpointException, match="no step is named"):
         dcp.save({"w": torch.ones(2)}, no_dist=True,
                  storage_writer=kilter.dcp.StorageWriter(tmp_path / "a.kilter"))

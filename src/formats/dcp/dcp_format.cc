@@ -36,7 +36,7 @@ Status each_item(const CheckArguments& arguments, const dcp::Metadata& metadata,
   for (const dcp::Item& item : dcp::list_items(metadata)) {
     KILTER_TRY(arguments.context.check());
     if (item.place == nullptr) continue;  // open() tells
-    if (!file || open_name != item.place->file) {
+    if (open_name != item.place->file) {
       open_name = item.place->file;
       auto opened = io::open_beneath(*arguments.files, root, open_name);
       file = opened ? std::move(*opened) : nullptr;

@@ -92,7 +92,9 @@ class PartitionReader {
   Status read_shapes() {
     const StateTree& tree = model_.data.state;
     const StateId node = tree.find(model_.root(), "param_shapes");
-    for (const StateId group : items_of(tree, node)) {
+    std::vector<StateId> groups = items_of(tree, node);
+    if (groups.empty() && node != kNoState) groups = {node};  // one dictionary, in early versions
+    for (const StateId group : groups) {
       Shapes shapes;
       for (const auto& [name, size] : entries_of(tree, group)) {
         auto shape = sizes_of(tree, size);
@@ -103,7 +105,9 @@ class PartitionReader {
       }
       shapes_.push_back(std::move(shapes));
     }
-    if (shapes_.empty())
+    const bool some = std::any_of(shapes_.begin(), shapes_.end(),
+                                  [](const Shapes& shapes) { return !shapes.empty(); });
+    if (!some)
       return fail(malformed(model_, "the model file states no param_shapes")
                       .advise("it was saved by a version of DeepSpeed before 0.4, or not by ZeRO"));
     return ok();

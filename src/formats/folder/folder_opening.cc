@@ -306,6 +306,27 @@ class FolderOpening {
     opened_[i].data.reset();
   }
 
+  /// Storages of a single file lie in it; those of a checkpoint of several files in the same files
+  /// as seen from this folder.
+  void place_files(const std::string& name, CheckpointData* more) {
+    const auto known = number_of_.find(name);
+    const std::uint32_t own = known == number_of_.end() ? 0 : known->second;
+    std::vector<std::uint32_t> number(more->index.files.size(), own);
+    if (more->root_is_folder) {
+      const std::string base =
+          more->root.size() > root_.size() ? more->root.substr(root_.size() + 1) + "/" : "";
+      for (std::size_t i = 0; i < number.size(); ++i) {
+        const FileEntry& file = more->index.files[i];
+        const auto [at, fresh] = number_of_.emplace(
+            base + file.path, static_cast<std::uint32_t>(data_.index.files.size()));
+        if (fresh) data_.index.files.push_back({at->first, file.bytes});
+        number[i] = at->second;
+      }
+    }
+    for (StorageInfo& storage : more->index.storages)
+      storage.file = storage.file < number.size() ? number[storage.file] : own;
+  }
+
   /// Names stay as they are unless another file has one of them.
   Part take_distributed(Distributed* one) {
     Part part{one->folder, {}, {}};
@@ -332,27 +353,6 @@ class FolderOpening {
     for (std::size_t t = first; t < data_.index.tensors.size(); ++t) part.tensors.push_back(t);
     prefix_bytes_of_[part.key] = prefix.size();
     return part;
-  }
-
-  /// Storages of a single file lie in it; those of a checkpoint of several files in the same files
-  /// as seen from this folder.
-  void place_files(const std::string& name, CheckpointData* more) {
-    const auto known = number_of_.find(name);
-    const std::uint32_t own = known == number_of_.end() ? 0 : known->second;
-    std::vector<std::uint32_t> number(more->index.files.size(), own);
-    if (more->root_is_folder) {
-      const std::string base =
-          more->root.size() > root_.size() ? more->root.substr(root_.size() + 1) + "/" : "";
-      for (std::size_t i = 0; i < number.size(); ++i) {
-        const FileEntry& file = more->index.files[i];
-        const auto [at, fresh] = number_of_.emplace(
-            base + file.path, static_cast<std::uint32_t>(data_.index.files.size()));
-        if (fresh) data_.index.files.push_back({at->first, file.bytes});
-        number[i] = at->second;
-      }
-    }
-    for (StorageInfo& storage : more->index.storages)
-      storage.file = storage.file < number.size() ? number[storage.file] : own;
   }
 
   /// One node for a part: its own root, its shards' dictionaries as one, or a plain dictionary.

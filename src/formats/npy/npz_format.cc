@@ -23,7 +23,7 @@ namespace {
 constexpr std::string_view kExtension = ".npy";
 constexpr std::uint64_t kFirstBytes = 4096;  // holds nearly every header
 
-bool is_content_error(const Error& error) {
+bool is_member_fault(const Error& error) {
   return error.code != ErrorCode::kIo && error.code != ErrorCode::kPermission &&
          error.code != ErrorCode::kCancelled && error.code != ErrorCode::kNotFound;
 }
@@ -42,7 +42,7 @@ class Opening {
         entries_.add(name_of(member), *node);
         continue;
       }
-      if (!is_content_error(node.error()) || !arguments_.options.lenient)
+      if (!is_member_fault(node.error()) || !arguments_.options.lenient)
         return fail(std::move(node).error());
       const Fault fault{"npz.broken-member", std::move(node).error()};
       data_->findings.push_back(
@@ -154,7 +154,7 @@ class NpzFormat final : public Format {
   Result<CheckpointData> open(const OpenArguments& arguments) const override {
     KILTER_ASSIGN(const auto file, arguments.files->open_read(arguments.path));
     auto archive = zip::read_archive(*file);
-    if (!archive && arguments.options.lenient && is_content_error(archive.error()))
+    if (!archive && arguments.options.lenient && is_member_fault(archive.error()))
       archive = salvage(*file, archive.error());
     if (!archive) return fail(std::move(archive).error().at_path(arguments.path));
     CheckpointData data;
@@ -204,7 +204,7 @@ class NpzFormat final : public Format {
 
   static Status report(std::string rule, const Error& error, std::string_view path,
                        std::vector<Finding>* findings) {
-    if (!is_content_error(error)) return fail(error);
+    if (!is_member_fault(error)) return fail(error);
     findings->push_back(finding_from({std::move(rule), error}, severity_of(error.code), path));
     return ok();
   }

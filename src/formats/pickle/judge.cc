@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::uint64_t kAlikeMax = 20;     // findings of one rule about one name, each on its own
 constexpr std::size_t kFindingsMax = 5000;  // of one file
-constexpr int kDepthMax = 4;                // of pickles inside pickles
+constexpr int kNestedDepthMax = 4;          // of pickles inside pickles
 constexpr int kLegacyStreamCount = 5;       // magic, protocol, system, object, keys
 
 std::string evidence_of(const Graph& graph, NodeId node) { return render(graph, node, 300); }
@@ -215,7 +215,7 @@ class Judge {
   void judge_nested(const Event& event) {
     const auto& arguments = call_arguments(graph_, graph_[event.node]);
     const bool plain = arguments.size() == 1 && literal_bytes_count(graph_, arguments[0]);
-    if (plain && context_.depth < kDepthMax) {
+    if (plain && context_.depth < kNestedDepthMax) {
       nested_.push_back(arguments[0]);
       return;
     }

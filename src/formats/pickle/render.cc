@@ -13,7 +13,7 @@
 namespace kilter::pickle {
 namespace {
 
-constexpr std::size_t kDepthMax = 12;
+constexpr std::size_t kRenderDepthMax = 12;
 constexpr std::size_t kItemsMax = 24;
 constexpr std::string_view kCut = "…";
 
@@ -62,7 +62,7 @@ class Renderer {
       todo_.pop_back();
       if (item.node == kNoNode) {
         out_ += item.text;
-      } else if (item.depth > kDepthMax) {
+      } else if (item.depth > kRenderDepthMax) {
         out_ += kCut;
       } else {
         write(graph_[item.node], item.depth + 1);

@@ -15,16 +15,6 @@ Opened legacy_file(const std::string& bytes) {
   return Opened(formats::torch_legacy_format(), bytes);
 }
 
-std::vector<float> read_floats(const Opened& opened, const CheckpointData& data,
-                               std::string_view name) {
-  const auto source = make_file_source(*opened.files, "/m.pt", false, data.index);
-  const std::size_t at = *data.index.find(name);
-  std::vector<float> out(data.index.tensors[at].element_count());
-  const auto status = source->read_tensor(at, 0, std::as_writable_bytes(std::span(out)));
-  EXPECT_TRUE(status) << status.error().text();
-  return out;
-}
-
 TEST(TorchLegacy, OpensTensorsBehindTheirCounts) {
   const auto opened = legacy_file(two_tensors_legacy());
   EXPECT_GT(formats::torch_legacy_format().detect(opened.probe).score, 90);

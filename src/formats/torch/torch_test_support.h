@@ -1,6 +1,8 @@
 // Small hand-made torch files for tests.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstring>
 #include <functional>
 #include <map>
@@ -8,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "flow/source.h"
 #include "formats/format.h"
 #include "formats/torch/pickle_writer.h"
 #include "formats/torch/torch_formats.h"
@@ -161,5 +164,15 @@ struct Opened {
   std::vector<Finding> scan() const { return look(true); }
   std::vector<Finding> check() const { return look(false); }
 };
+
+inline std::vector<float> read_floats(const Opened& opened, const CheckpointData& data,
+                                      std::string_view name) {
+  const auto source = make_file_source(*opened.files, "/m.pt", false, data.index);
+  const std::size_t at = *data.index.find(name);
+  std::vector<float> out(data.index.tensors[at].element_count());
+  const auto status = source->read_tensor(at, 0, std::as_writable_bytes(std::span(out)));
+  EXPECT_TRUE(status) << status.error().text();
+  return out;
+}
 
 }  // namespace kilter::torch

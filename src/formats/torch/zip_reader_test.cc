@@ -16,16 +16,6 @@ using zip::worst;
 Opened zip_file(const std::string& bytes) { return Opened(formats::torch_zip_format(), bytes); }
 Opened zip_file(const zip::ZipBuilder& builder) { return zip_file(builder.build()); }
 
-std::vector<float> read_floats(const Opened& opened, const CheckpointData& data,
-                               std::string_view name) {
-  const auto source = make_file_source(*opened.files, "/m.pt", false, data.index);
-  const std::size_t at = *data.index.find(name);
-  std::vector<float> out(data.index.tensors[at].element_count());
-  const auto status = source->read_tensor(at, 0, std::as_writable_bytes(std::span(out)));
-  EXPECT_TRUE(status) << status.error().text();
-  return out;
-}
-
 const Finding* finding_about(const std::vector<Finding>& findings, std::string_view rule) {
   for (const Finding& finding : findings)
     if (finding.rule == rule) return &finding;

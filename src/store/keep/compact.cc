@@ -24,7 +24,7 @@ struct Settled {
 };
 
 /// Something a chunk might lean on.
-struct Candidate {
+struct CompactCandidate {
   Digest digest{};
   Element element = Element::kBytes;
   std::uint8_t depth = 0;
@@ -32,7 +32,7 @@ struct Candidate {
 
 struct Work {
   ChunkPlace place;
-  std::vector<Candidate> bases;
+  std::vector<CompactCandidate> bases;
 };
 
 class Compactor {
@@ -251,7 +251,7 @@ class Compactor {
     KILTER_ASSIGN(const PlainChunk plain, store_.read_chunk(old.digest, true));
     std::vector<PlainChunk> held;
     std::vector<CodecBase> bases;
-    for (const Candidate& candidate : work.bases) {
+    for (const CompactCandidate& candidate : work.bases) {
       KILTER_ASSIGN(PlainChunk base, store_.read_chunk(candidate.digest, true));
       bases.push_back({candidate.element, *base});
       held.push_back(std::move(base));
