@@ -44,7 +44,7 @@ def export_checkpoint(address: Path, folder: Path, *, force: bool = False) -> in
     >>> trainer = transformers.Trainer(
     ...     transformers.GPT2LMHeadModel(config), arguments, train_dataset=rows,
     ...     callbacks=[kilter.hf.Checkpoints("exporting.kilter")])
-    >>> _ = trainer.train()
+    >>> _ = trainer.pop_callback(transformers.PrinterCallback), trainer.train()
     >>> kilter.hf.export_checkpoint("exporting.kilter@step:2", "exported/checkpoint-2")
     2
     >>> kilter.hf.import_checkpoint("exported/checkpoint-2", "imported.kilter").step
@@ -170,6 +170,17 @@ def import_checkpoint(folder: Path, store: Path, *, branch: str = "main") -> Sav
 
     Nothing in the folder is executed. Optimizer state keeps the numbers that the folder has for
     names of parameters; the next save of a run knows the names. Durable when it returns.
+    :func:`export_checkpoint` has an example; or, of weights alone:
+
+    >>> import kilter.hf, numpy, os
+    >>> os.makedirs("checkpoint-7", exist_ok=True)
+    >>> kilter.save({"w": numpy.ones(2)}, "checkpoint-7/model.safetensors")
+    >>> with open("checkpoint-7/trainer_state.json", "w") as file:
+    ...     _ = file.write('{"global_step": 7, "log_history": [{"step": 7, "loss": 2.5}]}')
+    >>> kilter.hf.import_checkpoint("checkpoint-7", "seven.kilter").step
+    7
+    >>> kilter.Store("seven.kilter").find("best:loss").step
+    7
     """
     root = os.fspath(folder)
     state_path = os.path.join(root, STATE_FILE)

@@ -110,7 +110,9 @@ class Adapters:
 
 
 def _compare(live: Mapping[str, Any], tree: Mapping[str, Any], step: Step) -> None:
-    missing, unexpected, different = [], [], []
+    missing: list[str] = []
+    unexpected: list[str] = []
+    different: list[str] = []
     for key in (ADAPTER, MORE_ADAPTERS, TRAINABLE):
         here, saved = dict(_flat(live.get(key), key)), dict(_flat(tree.get(key), key))
         missing.extend(name for name in here if name not in saved)
@@ -177,7 +179,7 @@ def load_optimizer(optimizer: Any, model: Any, saved: Mapping[str, Any], where: 
     """By names; by numbers where a step has nothing else (imported ones)."""
     names: dict[int, str] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), name)
+        names.setdefault(id(parameter), f"{ADAPTER}.{name}" if is_peft(model) else name)
     here = parameter_names(optimizer, names)
     there = [list(group["params"]) for group in saved["param_groups"]]
     if there and all(name.startswith("#") for row in there for name in row):

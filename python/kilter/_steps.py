@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Optional, TypeVar
+from typing import Any, Optional, TypeVar, cast
 
 from . import _native
 from ._into import read_tensors, saved_row
@@ -64,7 +64,7 @@ class Step:
 
     def read(self, progress: Progress = None, **parts: Any) -> None:
         """Fits strictly and puts these parts back, the random states not among them."""
-        _put_back(self, Parts(parts, []), False, progress)
+        _put_back(cast(Any, self), Parts(parts, []), False, progress)
 
     def _places(self) -> dict[str, Any]:
         return self.state(Handlers(lambda number: _Place(saved_row(self.checkpoint, number))))
@@ -127,9 +127,9 @@ def use_newest(address: Path, use: Callable[[Step], T]) -> Optional[T]:
                 raise
             damaged.append((info, error))
             continue
-        for worse, error in damaged:
+        for worse, why in damaged:
             warnings.warn(
-                f"step {worse.step} ({worse.digest[:12]}) is damaged and was left out: {error}",
+                f"step {worse.step} ({worse.digest[:12]}) is damaged and was left out: {why}",
                 DamagedStepWarning,
                 stacklevel=3,
             )

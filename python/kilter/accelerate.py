@@ -68,9 +68,9 @@ def save_state(
     if not accelerator.is_main_process:
         return None
     saver = _saver(accelerator, os.fspath(store), keep, branch, options)
-    return saver.save(
-        step, metadata=metadata, **parts, **_values(accelerator), **({"ranks": ranks} if ranks else {})
-    )
+    if ranks:
+        parts["ranks"] = ranks
+    return saver.save(step, metadata=metadata, **parts, **_values(accelerator))
 
 
 def load_state(accelerator: Accelerator, store: Path, *, branch: str = "main") -> int:
@@ -79,6 +79,17 @@ def load_state(accelerator: Accelerator, store: Path, *, branch: str = "main") -
     ``store`` may be an address ("runs.kilter@step:300"). Everything is fitted by name: each
     difference is listed in one :class:`kilter.MismatchError`, before anything is changed. Call it
     after ``prepare()``, in every process.
+
+    >>> import accelerate, torch, kilter.accelerate
+    >>> accelerator = accelerate.Accelerator(cpu=True)
+    >>> model = accelerator.prepare(torch.nn.Linear(2, 1))
+    >>> kilter.accelerate.load_state(accelerator, "loading.kilter")
+    0
+    >>> for step in (1, 2):
+    ...     ticket = kilter.accelerate.save_state(accelerator, "loading.kilter", step)
+    >>> _ = ticket.wait()
+    >>> kilter.accelerate.load_state(accelerator, "loading.kilter@step:1")
+    1
     """
     parts = _parts(accelerator)
     base, ref = split_address(store)

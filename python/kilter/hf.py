@@ -70,6 +70,7 @@ class Checkpoints(TrainerCallback):
     ...     trainer = transformers.Trainer(
     ...         transformers.GPT2LMHeadModel(config), arguments, train_dataset=rows,
     ...         callbacks=[kilter.hf.Checkpoints("trainer.kilter")])
+    ...     _ = trainer.pop_callback(transformers.PrinterCallback)
     ...     return trainer.train(**changes).global_step
     >>> train(), train(resume_from_checkpoint="trainer.kilter@step:2")
     (4, 4)
@@ -167,9 +168,9 @@ class Checkpoints(TrainerCallback):
         if not self._resumes(resume_from_checkpoint):
             original(trainer, resume_from_checkpoint, model)
             return
-        assert self._run is not None and self._run.address is not None
+        run, address = self._run, self._run.address if self._run else None
+        assert run is not None and address is not None
         live = trainer.model if model is None else model
-        run = self._run
 
         def read(step: Step) -> None:
             skip = () if parts_of.is_peft(live) else (parts_of.MODEL,)
@@ -188,7 +189,7 @@ class Checkpoints(TrainerCallback):
             run.tree, run.where = tree, step.address
             logger.info(f"Kilter resumes step {step.step} ({step.address})")
 
-        use_newest(run.address, read)
+        use_newest(address, read)
 
     def _load_optimizer_and_scheduler(
         self, trainer: Any, original: Callable[..., Any], checkpoint: Optional[str]
@@ -241,6 +242,11 @@ class Checkpoints(TrainerCallback):
             return
         trainer = run.trainer()
         run.restore_loss(trainer)
+        if self._preempt_seconds is not None and args.world_size > 1:
+            raise UnsupportedError(
+                "several processes do not see SIGTERM at the same step",
+                hint="leave preempt_seconds out, and save more often",
+            )
         if not args.should_save:
             return
         run.documents = parts_of.documents(trainer)
@@ -344,7 +350,7 @@ class _Run:
     """One call of train()."""
 
     def __init__(self, trainer: Any, address: Optional[str], folder: str) -> None:
-        self.trainer = weakref.ref(trainer)
+        self._trainer = weakref.ref(trainer)
         self.address = address
         self.folder = folder
         #: Of the step that is resumed; "" and {} where training begins.
@@ -354,6 +360,9 @@ class _Run:
         self.documents: dict[str, bytes] = {}
         self.saved: set[int] = set()
         self.prepared = False
+
+    def trainer(self) -> Any:
+        return self._trainer()
 
     def restore_loss(self, trainer: Any) -> None:
         """What was summed up since the last log; the Trainer itself forgets it. The sum over this
@@ -421,7 +430,7 @@ def _refuse_sharded(trainer: Any) -> None:
 
 # The Trainer -----------------------------------------------------------------
 
-_METHODS = {
+_METHODS: dict[str, Callable[..., Any]] = {
     "train": Checkpoints._train,
     "_save_checkpoint": Checkpoints._save_checkpoint,
     "_load_from_checkpoint": Checkpoints._load_from_checkpoint,

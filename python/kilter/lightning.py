@@ -144,6 +144,8 @@ class CheckpointIO(_CheckpointIO):
 
     def remove_checkpoint(self, path: Path) -> None:
         """The path first, then the data that no other checkpoint has."""
+        if not get_filesystem(path).exists(path):
+            return
         pointer = _read_pointer(os.fspath(path))
         if pointer is None:
             return
@@ -381,13 +383,10 @@ class Checkpoints(Checkpoint):
         self._due, self._saved = False, trainer.global_step
         ranks = random_states(trainer.world_size)
         state = self._state(trainer)  # other ranks may have to take part
+        if ranks:
+            state["ranks"] = ranks
         if self._saver is not None:
-            self._saver.save(
-                trainer.global_step,
-                metadata=_metadata(trainer),
-                **state,
-                **({"ranks": ranks} if ranks else {}),
-            )
+            self._saver.save(trainer.global_step, metadata=_metadata(trainer), **state)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Everything is durable."""
@@ -427,7 +426,8 @@ class _Either(_CheckpointIO):
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         if is_store(path):
             return _load(os.fspath(path))
-        return self._files.load_checkpoint(path, *args, **kwargs)
+        found: dict[str, Any] = self._files.load_checkpoint(path, *args, **kwargs)
+        return found
 
     def remove_checkpoint(self, path: Any) -> None:
         self._files.remove_checkpoint(path)

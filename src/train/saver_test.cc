@@ -79,6 +79,32 @@ TEST_P(Savers, PutEverythingBack) {
   EXPECT_EQ(run, run_at(7));
 }
 
+TEST_P(Savers, ReadBackATensorThatStandsAtTwoPlaces) {
+  std::vector<float> values(10, 2.5F);
+  State state;
+  ASSERT_TRUE(state.tensor({"callbacks", "best"}, {DType::kF32, {10}, values.data()}));
+  StateTree& tree = state.tree();
+  const StateId callbacks = tree.find(tree.root(), "callbacks");
+  StateNode key;
+  key.kind = StateKind::kString;
+  key.text = "newest";
+  const StateId again = tree.add(std::move(key));
+  const StateId tensor = tree.find(callbacks, "best");
+  tree[callbacks].items.insert(tree[callbacks].items.end(), {again, tensor});
+
+  Saver saver = open(options());
+  ASSERT_TRUE(saver.save(1, state)->wait());
+  const auto opened = saver.open_newest();
+  ASSERT_TRUE(opened && *opened) << (opened ? "" : opened.error().text());
+  EXPECT_TRUE((*opened)->report.damaged.empty());
+  const StateTree& read = (*opened)->state;
+  const StateId found = read.find(read.root(), "callbacks");
+  for (const char* name : {"best", "newest"}) {
+    ASSERT_NE(read.find(found, name), kNoState) << name;
+    EXPECT_EQ(read[read.find(found, name)].integer, 0) << name;
+  }
+}
+
 TEST_P(Savers, AnnouncedUpdatesNeverTearAStep) {
   SaverOptions with = options();
   with.announces_updates = true;

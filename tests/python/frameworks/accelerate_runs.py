@@ -1,5 +1,6 @@
 """Small trainings with Accelerate, each a process of its own."""
 
+import doctest
 import json
 
 import accelerate
@@ -65,3 +66,21 @@ def train(store="runs.kilter", load=None, epochs=4, every=1, width=16, seedable=
     torch.save(model.state_dict(), f"{name}.pt")
     with open(f"{name}.json", "w") as file:
         json.dump({"losses": losses, "seen": counter.seen}, file)
+
+
+def examples():
+    """Those of the docstrings."""
+    for module in (kilter.accelerate,):
+        result = doctest.testmod(module)
+        assert result.attempted and not result.failed
+
+
+def guide(examples):
+    """Those of the guide, in order; what stands before them is what a reader has already."""
+    model = torch.nn.Linear(8, 1)
+    begin = {"accelerator": accelerate.Accelerator(cpu=True), "model": model,
+             "optimizer": torch.optim.AdamW(model.parameters()),
+             "data": torch.utils.data.DataLoader(torch.randn(28, 8), batch_size=4, shuffle=True)}
+    for example in examples:
+        exec(example, begin)
+    assert kilter.Store("runs.kilter").find("main").step

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -92,3 +93,17 @@ def forks(request, environment):
     made.ask()  # ready: what is timed from here on is runs
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def guide():
+    """The examples of a section of docs/guide/training.md."""
+    text = (HERE.parents[2] / "docs" / "guide" / "training.md").read_text()
+    sections = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", text, re.M | re.S))
+
+    def examples(title):
+        found = re.findall(r"^```python\n(.*?)^```", sections[title], re.M | re.S)
+        assert found
+        return found
+
+    return examples

@@ -1,5 +1,6 @@
 """Small trainings with transformers' Trainer, each a process of its own."""
 
+import doctest
 import json
 import os
 
@@ -8,6 +9,7 @@ import tokenizers
 import torch
 import transformers
 
+import kilter._hf_folders
 import kilter.hf
 
 STEPS, LENGTH, WORDS = 16, 12, 32
@@ -126,3 +128,19 @@ def use_adapter(place):
 def move(address, to, store):
     kilter.hf.export_checkpoint(address, to)
     kilter.hf.import_checkpoint(to, store)
+
+
+def examples():
+    """Those of the docstrings."""
+    for module in (kilter.hf, kilter._hf_folders):
+        result = doctest.testmod(module)
+        assert result.attempted and not result.failed
+
+
+def guide(examples):
+    """Those of the guide, in order; what stands before them is what a reader has already."""
+    begin = {"Trainer": transformers.Trainer, "model": language_model(), "data": rows(),
+             "args": arguments(max_steps=4)}
+    for example in examples:
+        exec(example, begin)
+    assert kilter.Store("runs.kilter").find("main").step

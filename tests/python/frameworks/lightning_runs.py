@@ -1,5 +1,7 @@
 """Small trainings with Lightning, each a process of its own."""
 
+import doctest
+import functools
 import json
 import logging
 import os
@@ -88,3 +90,20 @@ def fit(store="runs.kilter", every=2, plugin=False, path=None, name="result", wo
         fresh = Small(width)
         trainer.validate(fresh, loader(shuffle=False), ckpt_path="best", verbose=False)
         torch.save(fresh.state_dict(), "best.pt")
+
+
+def examples():
+    """Those of the docstrings."""
+    for module in (kilter.lightning,):
+        result = doctest.testmod(module)
+        assert result.attempted and not result.failed
+
+
+def guide(examples):
+    """Those of the guide, in order; what stands before them is what a reader has already."""
+    begin = {"Trainer": functools.partial(
+        lightning.Trainer, accelerator="cpu", logger=False, enable_progress_bar=False),
+        "model": Small(), "data": loader()}
+    for example in examples:
+        exec(example, begin)
+    assert kilter.Store("runs.kilter").find("main").step

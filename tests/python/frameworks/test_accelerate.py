@@ -1,23 +1,27 @@
 """Accelerate's whole state is saved to a store and comes back, the same to the bit."""
 
 import json
+import os
 
 import kilter
 import pytest
 import torch
 
 RUNS = "accelerate_runs"
+LONG = pytest.mark.skipif("KILTER_LONG_TESTS" not in os.environ, reason="KILTER_LONG_TESTS=1")
 LOADERS = {"random": {}, "seedable": {"seedable": True}, "workers": {"workers": 2}}
 
 
 @pytest.fixture(scope="module")
 def whole(forks, tmp_path_factory):
     """Runs that nobody interrupts, without Kilter, by their kind of data loader."""
-    found = {}
-    for kind, changes in LOADERS.items():
-        folder = tmp_path_factory.mktemp("whole")
-        found[kind] = (folder, forks("train", folder, store=None, **changes))
-    return found
+    class Whole(dict):
+        def __missing__(self, kind):
+            folder = tmp_path_factory.mktemp("whole")
+            self[kind] = folder, forks("train", folder, store=None, **LOADERS[kind])
+            return self[kind]
+
+    return Whole()
 
 
 def result(folder, name="result"):
@@ -32,7 +36,8 @@ def assert_same(folder, expected, name="result"):
     assert told["seen"] == expects["seen"] == 4 * 28
 
 
-@pytest.mark.parametrize("kind", LOADERS)
+@pytest.mark.parametrize(
+    "kind", ["random", pytest.param("seedable", marks=LONG), pytest.param("workers", marks=LONG)])
 def test_a_training_killed_at_any_moment_ends_with_the_same_weights(forks, whole, own_folder, kind):
     expected, seconds = whole[kind]
     forks.until_done("train", own_folder, 2 * seconds, **LOADERS[kind])
@@ -71,3 +76,11 @@ def test_an_object_that_is_no_longer_registered_is_missed(forks, own_folder):
     started = forks.start("train", own_folder, custom=False)
     assert started.status() == 1
     assert "custom_1 (an object of register_for_checkpointing)" in started.log
+
+
+def test_the_examples_run(forks, own_folder):
+    forks("examples", own_folder)
+
+
+def test_the_guide_s_examples_run(forks, own_folder, guide):
+    forks("guide", own_folder, examples=guide("Accelerate"))

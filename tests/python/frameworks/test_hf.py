@@ -175,3 +175,11 @@ def test_sigterm_saves_the_running_step(forks, whole, own_folder):
     assert kilter.Store("runs.kilter").find("main").step in range(3, 8)
     forks("train", own_folder, save_steps=100)
     assert_same(own_folder, whole[False][0])
+
+
+def test_the_examples_run(forks, own_folder):
+    forks("examples", own_folder)
+
+
+def test_the_guide_s_examples_run(forks, own_folder, guide):
+    forks("guide", own_folder, examples=guide("Hugging Face Trainer"))

@@ -104,3 +104,11 @@ def test_the_plugin_keeps_checkpoints_in_a_store(forks, own_folder):
 def test_the_plugin_killed_at_any_moment_starts_again(forks, own_folder, whole):
     forks.until_done("fit", own_folder, 2 * whole[0][1], kills=2, plugin=True, path="last")
     assert result(own_folder)[1]["step"] >= 16
+
+
+def test_the_examples_run(forks, own_folder):
+    forks("examples", own_folder)
+
+
+def test_the_guide_s_examples_run(forks, own_folder, guide):
+    forks("guide", own_folder, examples=guide("Lightning"))
