@@ -110,7 +110,9 @@ class Adapters:
 
 
 def _compare(live: Mapping[str, Any], tree: Mapping[str, Any], step: Step) -> None:
-    missing, unexpected, different = [], [], []
+    missing: list[str] = []
+    unexpected: list[str] = []
+    different: list[str] = []
     for key in (ADAPTER, MORE_ADAPTERS, TRAINABLE):
         here, saved = dict(_flat(live.get(key), key)), dict(_flat(tree.get(key), key))
         missing.extend(name for name in here if name not in saved)

@@ -127,9 +127,9 @@ def use_newest(address: Path, use: Callable[[Step], T]) -> Optional[T]:
                 raise
             damaged.append((info, error))
             continue
-        for worse, error in damaged:
+        for worse, why in damaged:
             warnings.warn(
-                f"step {worse.step} ({worse.digest[:12]}) is damaged and was left out: {error}",
+                f"step {worse.step} ({worse.digest[:12]}) is damaged and was left out: {why}",
                 DamagedStepWarning,
                 stacklevel=3,
             )
