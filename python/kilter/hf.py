@@ -312,7 +312,6 @@ class Checkpoints(TrainerCallback):
             run.saver.on_preempt(step, self._preempt_seconds, **stated, **saved)
         else:
             run.saver.save(step, **stated, **saved)
-        run.saved.add(step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Everything is durable; the best model is loaded, if that is wished."""
@@ -358,7 +357,6 @@ class _Run:
         self.tree: dict[str, Any] = {}
         self.saver: Optional[Saver] = None
         self.documents: dict[str, bytes] = {}
-        self.saved: set[int] = set()
         self.prepared = False
 
     def trainer(self) -> Any:
