@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Program
+from kilter_program import Program
 from make_model_samples import Sample, sample_names, write_sample, write_shards
 
 

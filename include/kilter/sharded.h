@@ -1,5 +1,4 @@
-// One step saved by several processes, and boxes of tensors read by whoever needs them. Owned by
-// the floor `train`.
+// One step saved by several processes; boxes of tensors. Owned by the floor `train`.
 //
 //   auto saver = kilter::ShardedSaver::open("/shared/runs.kilter");       // on every rank
 //   auto part = saver->write(rank, {{"w@0,0", tensor}});                  // on every rank

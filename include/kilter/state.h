@@ -1,5 +1,4 @@
-// What a training run keeps between steps: tensors in live memory and plain values. Owned by the
-// floor `train`.
+// The state of a training run: live tensors and plain values. Owned by the floor `train`.
 //
 //   kilter::State state;
 //   state.tensor({"model", "embed.weight"}, {kilter::DType::kF32, {256, 64}, embed.data()});

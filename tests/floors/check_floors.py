@@ -91,6 +91,8 @@ class Repository:
                 self.fault(source, number,
                            f'"{name}" belongs to the floor {owner}, above {floor}')
             return
+        if part[0] == "examples" and target.parent == source.parent:
+            return  # an example's own header
         if only_public:
             self.fault(source, number, f'"{name}" is private and not installed')
             return
