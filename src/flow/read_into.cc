@@ -32,7 +32,7 @@ constexpr unsigned kIntoDepth = 16;
 constexpr auto kIntoPoll = std::chrono::milliseconds(20);
 
 /// A run of one target's bytes. What lies raw in a file has it; the rest comes from the source.
-struct Piece {
+struct IntoPiece {
   std::size_t target = 0;
   std::uint64_t offset_bytes = 0;  ///< in the target
   std::uint64_t file_begin = 0;    ///< of a raw one
@@ -50,7 +50,7 @@ struct Window {
 struct FilePieces {
   std::shared_ptr<const io::ReadFile> file;
   bool direct = false;
-  std::vector<Piece> pieces;
+  std::vector<IntoPiece> pieces;
   std::vector<Window> windows;
 };
 
@@ -117,7 +117,7 @@ class IntoRun {
     for (FilePieces& file : files_) {
       if (file.file == nullptr) continue;
       file.direct = file.file->direct_fd() >= 0 && io::cached_fraction(*file.file) < kMostlyCached;
-      std::sort(file.pieces.begin(), file.pieces.end(), [](const Piece& a, const Piece& b) {
+      std::sort(file.pieces.begin(), file.pieces.end(), [](const IntoPiece& a, const IntoPiece& b) {
         return std::tie(a.file_begin, a.target) < std::tie(b.file_begin, b.target);
       });
       if (file.direct) cut_windows(&file);
@@ -142,7 +142,7 @@ class IntoRun {
             ? kPieceBytes - io::kDirectAlignBytes
             : std::max<std::uint64_t>(1, dtype_row(tensor.dtype).bits / 8U) * kGatherElements;
     for (std::uint64_t at = 0; at < out.size(); at += most) {
-      Piece piece;
+      IntoPiece piece;
       piece.target = target;
       piece.offset_bytes = at;
       piece.file_begin = file != nullptr ? raw->offset_bytes + at : 0;
@@ -165,10 +165,11 @@ class IntoRun {
     pool_ = &pool;
     for (FilePieces& file : files_) {
       if (file.direct) continue;
-      for (Piece& piece : file.pieces)
+      for (IntoPiece& piece : file.pieces)
         submit([this, &file, &piece] { read_plainly(*file.file, &piece); });
     }
-    for (Piece& piece : gathered_) submit([this, &piece] { finish(&piece, from_source(piece)); });
+    for (IntoPiece& piece : gathered_)
+      submit([this, &piece] { finish(&piece, from_source(piece)); });
     for (FilePieces& file : files_) {
       for (const Window& window : file.windows) {
         if (stop_) break;
@@ -223,13 +224,13 @@ class IntoRun {
     stop_ = true;
   }
 
-  Status from_source(const Piece& piece) const {
+  Status from_source(const IntoPiece& piece) const {
     return source_.read_tensor(targets_[piece.target].tensor, piece.offset_bytes, piece.out);
   }
 
   /// In blocks that are still in the cache when their checksum is made.
   template <typename Fill>
-  Status fill_and_check(Piece* piece, const Fill& fill) const {
+  Status fill_and_check(IntoPiece* piece, const Fill& fill) const {
     const bool checked = is_checked(piece->target);
     const std::size_t most = checked ? kCheckedBytes : piece->out.size();
     for (std::size_t at = 0; at < piece->out.size(); at += most) {
@@ -240,7 +241,7 @@ class IntoRun {
     return ok();
   }
 
-  void read_plainly(const io::ReadFile& file, Piece* piece) {
+  void read_plainly(const io::ReadFile& file, IntoPiece* piece) {
     finish(piece, fill_and_check(piece, [&](std::size_t at, std::span<std::byte> out) {
              return file.read_at(piece->file_begin + at, out);
            }));
@@ -267,7 +268,7 @@ class IntoRun {
 
   void place(FilePieces* file, const Window& window, std::span<const std::byte> bytes) {
     for (std::size_t i = window.first; i < window.last; ++i) {
-      Piece& piece = file->pieces[i];
+      IntoPiece& piece = file->pieces[i];
       const std::byte* from = bytes.data() + (piece.file_begin - window.begin);
       finish(&piece, fill_and_check(&piece, [&](std::size_t at, std::span<std::byte> out) {
         std::memcpy(out.data(), from + at, out.size());
@@ -276,7 +277,7 @@ class IntoRun {
     }
   }
 
-  void finish(Piece* piece, Status status) {
+  void finish(IntoPiece* piece, Status status) {
     if (!status)
       return note(fail(std::move(status).error().at_tensor(tensor_of(piece->target).name)));
     done_bytes_ += piece->out.size();
@@ -285,14 +286,14 @@ class IntoRun {
   /// Checksums of pieces, joined in order.
   Status check() const {
     for (const FilePieces& file : files_) {
-      std::vector<const Piece*> pieces;
-      for (const Piece& piece : file.pieces)
+      std::vector<const IntoPiece*> pieces;
+      for (const IntoPiece& piece : file.pieces)
         if (is_checked(piece.target)) pieces.push_back(&piece);
-      std::sort(pieces.begin(), pieces.end(), [](const Piece* a, const Piece* b) {
+      std::sort(pieces.begin(), pieces.end(), [](const IntoPiece* a, const IntoPiece* b) {
         return std::tie(a->target, a->offset_bytes) < std::tie(b->target, b->offset_bytes);
       });
       std::uint32_t crc32 = 0;
-      for (const Piece* piece : pieces) {
+      for (const IntoPiece* piece : pieces) {
         crc32 = piece->offset_bytes == 0 ? piece->crc32
                                          : combine_crc32(crc32, piece->crc32, piece->out.size());
         if (piece->offset_bytes + piece->out.size() == targets_[piece->target].out.size())
@@ -319,7 +320,7 @@ class IntoRun {
   const IntoOptions& options_;
   const RunContext& context_;
   std::vector<FilePieces> files_;  // by number; those without a file stay empty
-  std::vector<Piece> gathered_;
+  std::vector<IntoPiece> gathered_;
   std::uint64_t total_bytes_ = 0;
   io::BufferPool buffers_{kPieceBytes, kWindowCount};
   std::unique_ptr<io::IoQueue> queue_;
