@@ -55,17 +55,6 @@ double seconds_since(Clock::time_point begun) {
   return std::chrono::duration<double>(Clock::now() - begun).count();
 }
 
-/// One save on its way.
-struct SaveJob {
-  std::shared_ptr<SaveTicket::Shared> ticket = std::make_shared<SaveTicket::Shared>();
-  std::unique_ptr<train::LiveCut> cut;
-  CancelToken cancel;
-  std::atomic<bool> given_up{false};  // for lack of room to stage
-  std::mutex mutex;                   // of `report`
-  SaveReport report;
-  Clock::time_point begun = Clock::now();
-};
-
 Metadata step_metadata(std::int64_t step, const Metadata& stated) {
   Metadata metadata = stated;
   metadata["step"] = step;
@@ -77,11 +66,26 @@ bool keeps_all(const RetainRequest& keep) {
   return !keep.last && !keep.every && keep.best.empty() && !keep.tagged;
 }
 
+}  // namespace
+
+namespace train {
+
+/// One save on its way.
+struct SaveJob {
+  std::shared_ptr<SaveTicket::Shared> ticket = std::make_shared<SaveTicket::Shared>();
+  std::unique_ptr<LiveCut> cut;
+  CancelToken cancel;
+  std::atomic<bool> given_up{false};  // for lack of room to stage
+  std::mutex mutex;                   // of `report`
+  SaveReport report;
+  Clock::time_point begun = Clock::now();
+};
+
 /// Applies the rules of retention on a thread of its own: removing gigabytes may take longer than
 /// writing them, and no save waits for it.
 class Keeper {
  public:
-  Keeper(train::StepTarget& target, std::function<void(const Error&)> on_error)
+  Keeper(StepTarget& target, std::function<void(const Error&)> on_error)
       : target_(target), on_error_(std::move(on_error)), thread_([this] { work(); }) {}
   ~Keeper() {
     {
@@ -118,7 +122,7 @@ class Keeper {
     }
   }
 
-  train::StepTarget& target_;
+  StepTarget& target_;
   std::function<void(const Error&)> on_error_;
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -126,19 +130,19 @@ class Keeper {
   std::thread thread_;
 };
 
-}  // namespace
+}  // namespace train
 
 struct Saver::Impl {
   SaverOptions options;
   std::unique_ptr<train::StepTarget> target;
   train::StagingPool pool;
   std::unique_ptr<ThreadPool> helpers;  // that copy
-  std::shared_ptr<SaveJob> job;         // the last one; its thread may have ended
+  std::shared_ptr<train::SaveJob> job;  // the last one; its thread may have ended
   std::thread worker;
   std::mutex mutex;
-  std::optional<Error> untold;     // of a save, until a call returns it
-  double bytes_per_second = 0;     // of the last whole save
-  std::unique_ptr<Keeper> keeper;  // null: everything stays
+  std::optional<Error> untold;            // of a save, until a call returns it
+  double bytes_per_second = 0;            // of the last whole save
+  std::unique_ptr<train::Keeper> keeper;  // null: everything stays
 
   ~Impl() {
     join();
@@ -189,7 +193,7 @@ struct Saver::Impl {
     job->report.pause_seconds += seconds_since(begun);
   }
 
-  void run(const std::shared_ptr<SaveJob>& running, train::StepContent content) {
+  void run(const std::shared_ptr<train::SaveJob>& running, train::StepContent content) {
     content.read = [running](std::size_t output, std::uint64_t at, std::span<std::byte> out) {
       return running->cut->read(output, at, out);
     };
@@ -199,7 +203,7 @@ struct Saver::Impl {
     finish(*running, std::move(written));
   }
 
-  void finish(SaveJob& ended, Result<train::WrittenStep> written) {
+  void finish(train::SaveJob& ended, Result<train::WrittenStep> written) {
     SaveReport report;
     {
       const std::lock_guard guard(ended.mutex);
@@ -251,7 +255,7 @@ struct Saver::Impl {
                   train::lay_out_step(state.capture(), state.tensors(), state.files()));
     KILTER_TRY(grow_pool(content.layout.tensor_bytes()));
     pool.reset();
-    auto fresh = std::make_shared<SaveJob>();
+    auto fresh = std::make_shared<train::SaveJob>();
     fresh->begun = begun;
     fresh->report.step = step;
     fresh->report.bytes = content.layout.tensor_bytes();
@@ -279,7 +283,7 @@ Result<Saver> Saver::open(const std::string& address, SaverOptions options) {
                                                    : train::make_store_target(address, options));
   impl->options = std::move(options);
   if (!keeps_all(impl->options.keep))
-    impl->keeper = std::make_unique<Keeper>(
+    impl->keeper = std::make_unique<train::Keeper>(
         *impl->target, [&saver = *impl](const Error& error) { saver.note(error); });
   // The thread that stages is one of those that copy.
   const unsigned copiers = std::min(usable_cpu_count(), 8U);
