@@ -10,6 +10,7 @@ import inspect_bench
 import load_bench
 import python_load_bench
 import store_bench
+import training_bench
 import zero_bench
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -27,3 +28,4 @@ python_load_bench.run(arguments.size, arguments.runs)
 dcp_bench.run(arguments.size, arguments.runs)
 store_bench.run(arguments.size, arguments.runs)
 zero_bench.run(arguments.size, arguments.runs)
+training_bench.run(arguments.size, arguments.runs)

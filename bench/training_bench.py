@@ -19,6 +19,7 @@ import logging
 import os
 import shutil
 import statistics
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -28,7 +29,9 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 
 import harness
-import kilter
+
+sys.path.insert(0, str(harness.ROOT / "build" / "python-package"))
+import kilter  # noqa: E402
 
 TENSOR_BYTES = 16 << 20
 WORK = harness.WORK / "training"
