@@ -76,8 +76,10 @@ class State {
 
   /// The tree with bound values as they are now.
   StateTree capture() const;
-  /// Writes values of `loaded` to what was bound, by path. Errors: kInvalidArgument naming each
-  /// path that is missing or holds something else; nothing is written then.
+  /// Whether every bound value has one of its kind in `loaded`, by path. Errors: kInvalidArgument
+  /// naming each that is missing or holds something else.
+  Status fits(const StateTree& loaded, StateId root) const;
+  /// Writes values of `loaded` to what was bound. Errors: as fits(); nothing is written then.
   Status release(const StateTree& loaded, StateId root);
 
  private:
@@ -89,6 +91,7 @@ class State {
   };
   Result<StateId> place(const Path& path, StateNode node);
   Status bind_target(const Path& path, Target target);
+  static StateId node_at(const StateTree& loaded, StateId root, const Path& path);
 
   StateTree tree_;
   std::vector<LiveTensor> tensors_;

@@ -164,6 +164,7 @@ LiveCut::Staged LiveCut::stage(Which which, WhenFull when_full) {
   staged.bytes = copying.bytes;
   if (when_full == WhenFull::kGiveUp && any_live(which)) {
     staged.whole = false;
+    gave_up_ = true;
     abandon();
   }
   wait_settled(which);

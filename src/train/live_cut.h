@@ -53,6 +53,8 @@ class LiveCut {
   /// The live memory may be changed once it returns. Copies what the writer has not read; where the
   /// pool is full, waits until the writer has read the rest, or gives up.
   Staged stage(Which which, WhenFull when_full);
+  /// stage() has given up. True before any reader learns of it.
+  bool gave_up() const { return gave_up_; }
   /// Nothing reads the live memory once it returns, and nothing will.
   void abandon();
   /// True if nothing leans on live memory any more.
@@ -87,7 +89,7 @@ class LiveCut {
   std::size_t piece_count_ = 0;
   // Pieces that are live or being read from there.
   std::atomic<std::size_t> open_held_{0}, open_loose_{0};
-  std::atomic<bool> abandoned_{false};
+  std::atomic<bool> abandoned_{false}, gave_up_{false};
   std::atomic<bool> copying_{
       false};  // training waits: the writer leaves the processors to the copy
   std::uint64_t live_bytes_ = 0, loose_bytes_ = 0, copied_bytes_ = 0;

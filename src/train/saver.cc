@@ -75,8 +75,7 @@ struct SaveJob {
   std::shared_ptr<SaveTicket::Shared> ticket = std::make_shared<SaveTicket::Shared>();
   std::unique_ptr<LiveCut> cut;
   CancelToken cancel;
-  std::atomic<bool> given_up{false};  // for lack of room to stage
-  std::mutex mutex;                   // of `report`
+  std::mutex mutex;  // of `report`
   SaveReport report;
   Clock::time_point begun = Clock::now();
 };
@@ -187,7 +186,6 @@ struct Saver::Impl {
   void stage(train::LiveCut::Which which) {
     const auto begun = Clock::now();
     const auto staged = job->cut->stage(which, when_full());
-    if (!staged.whole) job->given_up = true;
     const std::lock_guard guard(job->mutex);
     job->report.staged_bytes += staged.bytes;
     job->report.pause_seconds += seconds_since(begun);
@@ -210,7 +208,7 @@ struct Saver::Impl {
       ended.report.seconds = seconds_since(ended.begun);
       report = ended.report;
     }
-    if (!written && ended.given_up) {
+    if (!written && ended.cut->gave_up()) {
       report.skipped = true;
       return ended.ticket->finish(report);
     }
@@ -351,6 +349,7 @@ Result<ResumeReport> Saver::resume(State& state, const RunContext& context) {
     for (DamagedStep& one : step.report.damaged) damaged.push_back(std::move(one));
     const train::LoadedState loaded{step.state, step.state.root()};
     KILTER_ASSIGN(auto targets, train::fit_state(state, step.checkpoint, loaded));
+    KILTER_TRY(state.fits(loaded.tree, loaded.root));
     auto read = train::load_fitted(step.checkpoint, std::move(targets), context);
     if (read) {
       KILTER_TRY(state.release(loaded.tree, loaded.root));

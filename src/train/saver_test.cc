@@ -227,6 +227,21 @@ TEST_P(Savers, NameEverythingThatDoesNotFit) {
   EXPECT_EQ(run, run_at(6));  // nothing was written
 }
 
+TEST_P(Savers, AValueThatDoesNotFitChangesNothingEither) {
+  TinyRun run = run_at(5);
+  State state = run.state();
+  Saver saver = open(options());
+  ASSERT_TRUE(saver.save(5, state));
+  ASSERT_TRUE(saver.wait());
+  run.become(6);
+  std::int64_t epoch = 0;
+  ASSERT_TRUE(state.bind({"epoch"}, epoch));
+  const auto resumed = saver.resume(state);
+  ASSERT_FALSE(resumed);
+  EXPECT_THAT(resumed.error().message, testing::HasSubstr("epoch: missing"));
+  EXPECT_EQ(run, run_at(6));
+}
+
 TEST_P(Savers, RetentionKeepsWhatItShould) {
   SaverOptions with = options();
   with.keep.last = 1;

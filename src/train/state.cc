@@ -188,18 +188,20 @@ StateTree State::capture() const {
   return now;
 }
 
-Status State::release(const StateTree& loaded, StateId root) {
-  std::vector<StateId> nodes;
+StateId State::node_at(const StateTree& loaded, StateId root, const Path& path) {
+  StateId at = root;
+  for (const std::string& key : path) at = at == kNoState ? kNoState : loaded.find(at, key);
+  return at;
+}
+
+Status State::fits(const StateTree& loaded, StateId root) const {
   std::string faults;
   const auto blame = [&](const Path& path, const std::string& text) {
     if (!faults.empty()) faults += "; ";
     faults += train::path_text(path) + ": " + text;
   };
   for (const Binding& binding : bindings_) {
-    StateId at = root;
-    for (const std::string& key : binding.path)
-      at = at == kNoState ? kNoState : loaded.find(at, key);
-    nodes.push_back(at);
+    const StateId at = node_at(loaded, root, binding.path);
     if (at == kNoState) {
       blame(binding.path, "missing");
       continue;
@@ -207,11 +209,14 @@ Status State::release(const StateTree& loaded, StateId root) {
     const std::string wanted = std::visit(Expected{loaded[at]}, binding.target);
     if (!wanted.empty()) blame(binding.path, wanted + " expected");
   }
-  if (!faults.empty())
-    return fail(
-        Error(ErrorCode::kInvalidArgument, "the checkpoint does not fit this run: " + faults));
-  for (std::size_t i = 0; i < nodes.size(); ++i)
-    std::visit(Write{loaded[nodes[i]]}, bindings_[i].target);
+  if (faults.empty()) return ok();
+  return fail(ErrorCode::kInvalidArgument, "the checkpoint does not fit this run: " + faults);
+}
+
+Status State::release(const StateTree& loaded, StateId root) {
+  KILTER_TRY(fits(loaded, root));
+  for (const Binding& binding : bindings_)
+    std::visit(Write{loaded[node_at(loaded, root, binding.path)]}, binding.target);
   return ok();
 }
 
