@@ -6,7 +6,7 @@
 #include "base/try.h"
 #include "io/safe_path.h"
 #include "store/format/element.h"
-#include "store/write/cutter.h"
+#include "store/write/skeleton_writer.h"
 
 namespace kilter::store {
 namespace {
@@ -22,13 +22,10 @@ class LayoutWriter {
     std::ranges::sort(source_.files, {}, &FileLayout::name);
     for (std::size_t i = 0; i < source_.files.size(); ++i)
       KILTER_TRY(plan_file(source_.files[i], static_cast<std::uint32_t>(i)));
-    // What workers write names into must not move: room for all at once.
-    std::uint64_t skeleton = tree_.file_bytes();
-    for (const TreeTensor& tensor : tree_.tensors) skeleton -= tensor.bytes;
-    tree_.skeleton.reserve(skeleton / kCutBytesMin + 1);
+    skeleton_.begin();
     for (const FileLayout& file : source_.files)
       for (const Segment& segment : file.segments) KILTER_TRY(add_segment(segment));
-    return end_skeleton_chunk();
+    return skeleton_.end();
   }
 
  private:
@@ -67,16 +64,16 @@ class LayoutWriter {
 
   Status add_segment(const Segment& segment) {
     if (is_tensor(segment)) return add_tensor(segment.index, tree_.tensors[tensor_++]);
-    if (segment.kind == SegmentKind::kLiteral) return add_skeleton(as_bytes(segment.literal));
+    if (segment.kind == SegmentKind::kLiteral) return skeleton_.add(as_bytes(segment.literal));
     std::vector<std::byte> bytes(static_cast<std::size_t>(
         segment.kind == SegmentKind::kZero ? std::min(segment.bytes, kZerosBytes) : segment.bytes));
     if (segment.kind == SegmentKind::kOutput) {
       KILTER_TRY(source_.read(segment.index, 0, bytes));
-      return add_skeleton(bytes);
+      return skeleton_.add(bytes);
     }
     for (std::uint64_t left = segment.bytes; left != 0; left -= bytes.size()) {
       bytes.resize(std::min<std::size_t>(bytes.size(), left));
-      KILTER_TRY(add_skeleton(bytes));
+      KILTER_TRY(skeleton_.add(bytes));
     }
     return ok();
   }
@@ -97,26 +94,11 @@ class LayoutWriter {
     return ok();
   }
 
-  Status add_skeleton(Bytes bytes) {
-    while (!bytes.empty()) {
-      bytes = bytes.subspan(cutter_.add(bytes));
-      if (cutter_.chunk_ready()) KILTER_TRY(end_skeleton_chunk());
-    }
-    return ok();
-  }
-
-  Status end_skeleton_chunk() {
-    if (cutter_.empty()) return ok();
-    std::vector<std::byte> chunk = cutter_.take();
-    tree_.skeleton.push_back({{}, chunk.size()});
-    return writer_.add(std::move(chunk), ChunkKind::kData, &tree_.skeleton.back().digest);
-  }
-
   LaidOutFiles& source_;
   ChunkWriter& writer_;
   Tree& tree_;
   const RunContext& context_;
-  Cutter cutter_;
+  SkeletonWriter skeleton_{writer_, tree_};
   std::size_t tensor_ = 0;
 };
 

@@ -8,8 +8,8 @@
 #include "io/file_tree.h"
 #include "io/safe_path.h"
 #include "store/format/element.h"
-#include "store/write/cutter.h"
 #include "store/write/extents.h"
+#include "store/write/skeleton_writer.h"
 
 namespace kilter::store {
 namespace {
@@ -85,9 +85,9 @@ class TreeWriter {
   Status run() {
     KILTER_ASSIGN(const auto files, list_source(source_, tree_.single_file));
     for (const SourceFile& file : files) KILTER_TRY(plan_file(file));
-    count_skeleton();
+    skeleton_.begin();
     for (std::size_t i = 0; i < files.size(); ++i) KILTER_TRY(add_file(files[i], i));
-    return end_skeleton_chunk();
+    return skeleton_.end();
   }
 
  private:
@@ -116,13 +116,6 @@ class TreeWriter {
       tree_.tensors.push_back(std::move(tensor));
     }
     return ok();
-  }
-
-  /// The skeleton's parts must not move while workers write their names: room for all at once.
-  void count_skeleton() {
-    std::uint64_t bytes = tree_.file_bytes();
-    for (const TreeTensor& tensor : tree_.tensors) bytes -= tensor.bytes;
-    tree_.skeleton.reserve(bytes / kCutBytesMin + 1);
   }
 
   Status add_file(const SourceFile& source, std::size_t number) {
@@ -179,25 +172,10 @@ class TreeWriter {
       gap_.resize(static_cast<std::size_t>(std::min(end - begin, kGapReadBytes)));
       KILTER_TRY(file.read_at(begin, gap_));
       begin += gap_.size();
-      KILTER_TRY(add_skeleton(gap_));
+      KILTER_TRY(skeleton_.add(gap_));
       KILTER_TRY(advance(gap_.size()));
     }
     return ok();
-  }
-
-  Status add_skeleton(Bytes bytes) {
-    while (!bytes.empty()) {
-      bytes = bytes.subspan(cutter_.add(bytes));
-      if (cutter_.chunk_ready()) KILTER_TRY(end_skeleton_chunk());
-    }
-    return ok();
-  }
-
-  Status end_skeleton_chunk() {
-    if (cutter_.empty()) return ok();
-    std::vector<std::byte> chunk = cutter_.take();
-    tree_.skeleton.push_back({{}, chunk.size()});
-    return writer_.add(std::move(chunk), ChunkKind::kData, &tree_.skeleton.back().digest);
   }
 
   Status advance(std::uint64_t bytes) {
@@ -212,7 +190,7 @@ class TreeWriter {
   SourceStats& stats_;
   const SeenFiles* seen_;
   const RunContext& context_;
-  Cutter cutter_;
+  SkeletonWriter skeleton_{writer_, tree_};
   std::vector<std::byte> gap_;
   std::size_t tensor_ = 0;
   std::uint64_t done_bytes_ = 0;
