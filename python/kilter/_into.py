@@ -234,13 +234,13 @@ def _through_staging(
     ]
     events: list[Any] = [None, None]
     turn = 0
-    todo = list(pairs)
-    while todo:
+    waiting = list(pairs)
+    while waiting:
         if events[turn] is not None:
             events[turn].synchronize()
         buffer, used, batch = buffers[turn], 0, []
-        while todo and used + todo[0][0].nbytes <= most:
-            row, tensor = todo.pop(0)
+        while waiting and used + waiting[0][0].nbytes <= most:
+            row, tensor = waiting.pop(0)
             batch.append((row, tensor, used))
             used += (row.nbytes + 63) // 64 * 64
         jobs = [(row.number, buffer.data_ptr() + at, row.nbytes) for row, _, at in batch]

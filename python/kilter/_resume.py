@@ -259,9 +259,9 @@ def _fresh(row: Saved) -> torch.Tensor:
 
 
 def _places(tree: Any) -> Iterator[_Place]:
-    todo, seen = [tree], set()
-    while todo:
-        value = todo.pop()
+    waiting, seen = [tree], set()
+    while waiting:
+        value = waiting.pop()
         if isinstance(value, _Place):
             yield value
             continue
@@ -269,7 +269,7 @@ def _places(tree: Any) -> Iterator[_Place]:
             if id(value) in seen:
                 continue
             seen.add(id(value))
-            todo.extend(value.values() if isinstance(value, dict) else value)
+            waiting.extend(value.values() if isinstance(value, dict) else value)
 
 
 def _filled(tree: Any, made: Optional[dict[int, Any]] = None) -> Any:

@@ -30,21 +30,21 @@ class Maker {
 
   nb::object run() {
     if (tree_.empty()) return nb::none();
-    std::vector<Step> todo = {{tree_.root(), false}};
-    while (!todo.empty()) {
-      const Step step = todo.back();
-      todo.pop_back();
+    std::vector<Step> waiting = {{tree_.root(), false}};
+    while (!waiting.empty()) {
+      const Step step = waiting.back();
+      waiting.pop_back();
       if (step.leave) {
         leave(step.id);
       } else if (!entered_[step.id]) {
         entered_[step.id] = true;
         if (enter(step.id)) continue;
-        todo.push_back({step.id, true});
+        waiting.push_back({step.id, true});
         const StateNode& node = tree_[step.id];
-        if (node.extra != kNoState) todo.push_back({node.extra, false});
-        if (node.state != kNoState) todo.push_back({node.state, false});
+        if (node.extra != kNoState) waiting.push_back({node.extra, false});
+        if (node.state != kNoState) waiting.push_back({node.state, false});
         for (auto item = node.items.rbegin(); item != node.items.rend(); ++item)
-          todo.push_back({*item, false});
+          waiting.push_back({*item, false});
       }
     }
     return made_[tree_.root()];
