@@ -19,6 +19,8 @@ namespace {
 struct StoreCase {
   const char* name;
   bool is_s3;
+
+  friend void PrintTo(const StoreCase& one, std::ostream* out) { *out << one.name; }
 };
 
 class ObjectStores : public testing::TestWithParam<StoreCase> {

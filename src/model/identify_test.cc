@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "kilter/identity.h"
 
@@ -411,36 +410,15 @@ TEST(Hostile, DocumentsDoNoHarm) {
   EXPECT_EQ(identify(builder.data()).architecture.value, "unknown");
 }
 
-double milliseconds_of(const CheckpointData& data, int rounds) {
-  double best = 1e9;
-  for (int round = 0; round < rounds; ++round) {
-    const auto start = std::chrono::steady_clock::now();
-    const Identity identity = identify(data);
-    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
-    EXPECT_FALSE(identity.by_part.empty());
-    best = std::min(best, took.count());
-  }
-  return best;
-}
-
-// Bounds that hold on a busy machine and under sanitizers; measured: see README.md.
-TEST(Speed, TenThousandTensorsTakeMilliseconds) {
-  const CheckpointData data = llama("model.", 1111);
-  const double took = milliseconds_of(data, 5);
-  RecordProperty("milliseconds", std::to_string(took));
-  std::printf("10,000 tensors: %.2f ms\n", took);
-  EXPECT_LT(took, 500);
-}
-
-TEST(Speed, NamesMadeToCollideStayAffordable) {
+// No clock here (bench/inspect_bench.py has it): work without a budget would meet the test's time
+// limit.
+TEST(Budget, NamesMadeToCollideStillGetAnAnswer) {
   Builder builder;
   for (int i = 0; i < 20000; ++i)
     builder.tensor(fmt::format("p{}.layers.0.self_attn.q_proj.weight", i), {2, 2});
   for (int i = 0; i < 20000; ++i)
     builder.tensor(fmt::format("{}.layers.0.self_attn.q_proj.weight", i), {2, 2});
-  const double took = milliseconds_of(builder.data(), 1);
-  std::printf("40,000 hostile names: %.2f ms\n", took);
-  EXPECT_LT(took, 10000);
+  EXPECT_FALSE(identify(builder.data()).by_part.empty());
 }
 
 }  // namespace
