@@ -35,7 +35,7 @@ set_property(GLOBAL PROPERTY KILTER_FLOORS "")
 # Parsing headers is two thirds of a build's time. With KILTER_UNITY several sources become one
 # translation unit; what such a build would miss (a forgotten #include) the other presets see, and
 # what only it sees (one name twice) fails in the sanitizer builds. Sources that cannot be joined:
-# Highway's, which include themselves, and tables and commands that share their names on purpose.
+# Highway's, which include themselves, and tables that share their names on purpose.
 set(KILTER_UNITY_BATCH 8 CACHE STRING "Sources compiled as one with KILTER_UNITY")
 
 function(kilter_join TARGET)
@@ -45,7 +45,7 @@ function(kilter_join TARGET)
   set_target_properties(${TARGET} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${KILTER_UNITY_BATCH})
   get_target_property(SOURCES ${TARGET} SOURCES)
   foreach(SOURCE IN LISTS SOURCES)
-    if(SOURCE MATCHES "/(kernels|tables|commands)/")
+    if(SOURCE MATCHES "/(kernels|tables)/")
       set_source_files_properties("${SOURCE}" TARGET_DIRECTORY ${TARGET}
         PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
     endif()

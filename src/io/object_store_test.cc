@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <cstdlib>
+#include <ostream>
 #include <thread>
 
 #include "base/hash.h"

@@ -17,6 +17,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace cat_command {
 
 constexpr std::uint64_t kCatBlockBytes = 4ULL << 20;
 
@@ -139,6 +140,7 @@ int run(const Invocation& invocation) {
   return done ? 0 : report_error(done.error(), invocation.terminal);
 }
 
+}  // namespace cat_command
 }  // namespace
 
 const CommandSpec kCatCommand = {
@@ -147,15 +149,15 @@ const CommandSpec kCatCommand = {
     .description =
         "Every part is checked against its name before it is written. A tensor has the name that "
         "`kilter ls --tensors` or `kilter inspect --tensors` shows.",
-    .positionals = kPositionals,
-    .options = kOptions,
+    .positionals = cat_command::kPositionals,
+    .options = cat_command::kOptions,
     .examples =
         "kilter cat runs.kilter@v1/config.json\n"
         "kilter cat runs.kilter@best:loss --tensor lm_head.weight > lm_head.bin",
     .exit_statuses =
         "0    done\n2    wrong usage\n3    the store is malformed or damaged\n"
         "4    no such store, commit, file or tensor\n5    I/O error\n130  interrupted",
-    .run = run,
+    .run = cat_command::run,
 };
 
 }  // namespace kilter::cli

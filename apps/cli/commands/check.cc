@@ -14,6 +14,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace check_command {
 
 constexpr std::size_t kAffectedShown = 8;
 constexpr std::size_t kFaultsShown = 20;
@@ -156,6 +157,7 @@ int run_repair(const Invocation& invocation) {
   return sound ? 0 : 1;
 }
 
+}  // namespace check_command
 }  // namespace
 
 const CommandSpec kCheckCommand = {
@@ -165,15 +167,15 @@ const CommandSpec kCheckCommand = {
         "Compares references, commits, trees, index and packs with each other; with --data every "
         "chunk is read, decoded and compared with its name. Each fault names the tensors of the "
         "commits it hits.",
-    .positionals = kPositionals,
-    .options = kCheckOptions,
+    .positionals = check_command::kPositionals,
+    .options = check_command::kCheckOptions,
     .examples =
         "kilter check runs.kilter\n"
         "kilter check runs.kilter --data --json",
     .exit_statuses =
         "0    sound\n1    damaged; what is hit is printed\n2    wrong usage\n"
         "3    no store that can be read\n4    not found\n5    I/O error\n130  interrupted",
-    .run = run_check,
+    .run = check_command::run_check,
 };
 
 const CommandSpec kRepairCommand = {
@@ -184,8 +186,8 @@ const CommandSpec kRepairCommand = {
         "damaged "
         "packs, fetches the others from a copy, and sets damaged packs aside (folder aside/). It "
         "deletes nothing, and lists exactly which tensors of which commits are lost.",
-    .positionals = kPositionals,
-    .options = kRepairOptions,
+    .positionals = check_command::kPositionals,
+    .options = check_command::kRepairOptions,
     .examples =
         "kilter repair runs.kilter --dry-run\n"
         "kilter repair runs.kilter --from /backup/runs.kilter",
@@ -193,7 +195,7 @@ const CommandSpec kRepairCommand = {
         "0    whole again\n1    something stays lost; it is listed\n2    wrong usage\n"
         "3    no store that can be read\n4    not found\n5    I/O error or no space\n"
         "130  interrupted",
-    .run = run_repair,
+    .run = check_command::run_repair,
 };
 
 }  // namespace kilter::cli

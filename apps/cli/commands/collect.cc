@@ -15,6 +15,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace collect_command {
 
 constexpr PositionalSpec kPositionals[] = {{"STORE", "A store"}};
 constexpr OptionSpec kCollectOptions[] = {
@@ -167,6 +168,7 @@ constexpr std::string_view kExitStatuses =
     "3    the store is damaged: nothing was removed\n4    no such store\n"
     "5    I/O error or no space\n130  interrupted; what is done stays done";
 
+}  // namespace collect_command
 }  // namespace
 
 const CommandSpec kCollectCommand = {
@@ -175,13 +177,13 @@ const CommandSpec kCollectCommand = {
     .description =
         "Removes packs that hold nothing any branch, tag or kept commit needs. Safe beside running "
         "savers and readers: what a running saver may rely on waits until it is done.",
-    .positionals = kPositionals,
-    .options = kCollectOptions,
+    .positionals = collect_command::kPositionals,
+    .options = collect_command::kCollectOptions,
     .examples =
         "kilter collect runs.kilter --dry-run\n"
         "kilter collect runs.kilter",
-    .exit_statuses = kExitStatuses,
-    .run = run_collect,
+    .exit_statuses = collect_command::kExitStatuses,
+    .run = collect_command::run_collect,
 };
 
 const CommandSpec kCompactCommand = {
@@ -192,13 +194,13 @@ const CommandSpec kCompactCommand = {
         "same "
         "tensor of the step before, as the rounded copy of a float32 tensor, or by its exponents. "
         "May be interrupted; safe beside readers and savers.",
-    .positionals = kPositionals,
-    .options = kCompactOptions,
+    .positionals = collect_command::kPositionals,
+    .options = collect_command::kCompactOptions,
     .examples =
         "kilter compact runs.kilter\n"
         "kilter compact runs.kilter --max-chain 4      # quicker to restore",
-    .exit_statuses = kExitStatuses,
-    .run = run_compact,
+    .exit_statuses = collect_command::kExitStatuses,
+    .run = collect_command::run_compact,
 };
 
 const CommandSpec kStatsCommand = {
@@ -206,7 +208,7 @@ const CommandSpec kStatsCommand = {
     .summary = "Show what in a store occupies how much",
     .description =
         "Sizes of all commits as files, as unique chunks and as stored, by form and element.",
-    .positionals = kPositionals,
+    .positionals = collect_command::kPositionals,
     .options = {},
     .examples =
         "kilter stats runs.kilter\n"
@@ -214,7 +216,7 @@ const CommandSpec kStatsCommand = {
     .exit_statuses =
         "0    done\n2    wrong usage\n3    the store is damaged\n4    no such store\n"
         "5    I/O error\n130  interrupted",
-    .run = run_stats,
+    .run = collect_command::run_stats,
 };
 
 }  // namespace kilter::cli

@@ -10,6 +10,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace convert_command {
 
 constexpr PositionalSpec kPositionals[] = {
     {"SRC", "A checkpoint: a file or a folder"},
@@ -78,6 +79,7 @@ int run(const Invocation& invocation) {
   return 0;
 }
 
+}  // namespace convert_command
 }  // namespace
 
 const CommandSpec kConvertCommand = {
@@ -91,8 +93,8 @@ const CommandSpec kConvertCommand = {
         "stay so where DST's format can say it, and are made contiguous and recorded elsewhere.\n"
         "A container that holds every tensor of the file (state_dict, model, …) is left out of the "
         "names. The bytes written never depend on threads or memory.",
-    .positionals = kPositionals,
-    .options = kOptions,
+    .positionals = convert_command::kPositionals,
+    .options = convert_command::kOptions,
     .examples =
         "kilter convert model.ckpt model.safetensors\n"
         "kilter convert trained.pt weights.safetensors --part weights\n"
@@ -110,7 +112,7 @@ const CommandSpec kConvertCommand = {
         "4    not found\n"
         "5    I/O error or no space; nothing of DST stays\n"
         "130  interrupted; nothing of DST stays",
-    .run = run,
+    .run = convert_command::run,
 };
 
 }  // namespace kilter::cli

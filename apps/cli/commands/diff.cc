@@ -13,6 +13,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace diff_command {
 
 constexpr PositionalSpec kPositionals[] = {{"A", "A commit: STORE@REF"}, {"B", "Another one"}};
 constexpr OptionSpec kOptions[] = {
@@ -118,6 +119,7 @@ int run(const Invocation& invocation) {
   return diff->same ? 0 : 1;
 }
 
+}  // namespace diff_command
 }  // namespace
 
 const CommandSpec kDiffCommand = {
@@ -126,8 +128,8 @@ const CommandSpec kDiffCommand = {
     .description =
         "Files, tensors and metadata, and how much of the second is stored anew. Names of "
         "chunks are compared: no weights are read.",
-    .positionals = kPositionals,
-    .options = kOptions,
+    .positionals = diff_command::kPositionals,
+    .options = diff_command::kOptions,
     .examples =
         "kilter diff runs.kilter@main~1 runs.kilter@main\n"
         "kilter diff runs.kilter@v1 other.kilter@v1 --json",
@@ -135,7 +137,7 @@ const CommandSpec kDiffCommand = {
         "0    the same files and tensors\n1    different\n2    wrong usage\n"
         "3    a store is damaged or malformed\n4    no such store or commit\n"
         "5    I/O error",
-    .run = run,
+    .run = diff_command::run,
 };
 
 }  // namespace kilter::cli

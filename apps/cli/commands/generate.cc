@@ -11,6 +11,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace generate_command {
 
 constexpr PositionalSpec kPositionals[] = {{"DIR", "Folder to write share/ files to"}};
 
@@ -39,17 +40,18 @@ int run(const Invocation& invocation) {
   return report_error(Error(ErrorCode::kIo, "cannot write below " + root), invocation.terminal);
 }
 
+}  // namespace generate_command
 }  // namespace
 
 const CommandSpec kGenerateCommand = {
     .name = "generate",
     .summary = "Write man pages and completions (used by the build)",
     .description = "Writes man/man1/*.1 and completions/* below DIR.",
-    .positionals = kPositionals,
+    .positionals = generate_command::kPositionals,
     .options = {},
     .examples = "",
     .exit_statuses = "0  written\n5  could not write",
-    .run = run,
+    .run = generate_command::run,
     .hidden = true,
 };
 

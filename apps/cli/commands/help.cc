@@ -7,6 +7,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace help_command {
 
 constexpr PositionalSpec kHelpPositionals[] = {{"[COMMAND]", "Which command to explain"}};
 constexpr PositionalSpec kShellPositionals[] = {{"SHELL", "bash, zsh or fish"}};
@@ -42,17 +43,18 @@ int run_completions(const Invocation& invocation) {
   return 0;
 }
 
+}  // namespace help_command
 }  // namespace
 
 const CommandSpec kHelpCommand = {
     .name = "help",
     .summary = "Explain a command",
     .description = "Prints the same text as `kilter COMMAND --help`.",
-    .positionals = kHelpPositionals,
+    .positionals = help_command::kHelpPositionals,
     .options = {},
     .examples = "kilter help scan",
     .exit_statuses = "0  printed\n2  there is no such command",
-    .run = run_help,
+    .run = help_command::run_help,
 };
 
 const CommandSpec kCompletionsCommand = {
@@ -60,13 +62,13 @@ const CommandSpec kCompletionsCommand = {
     .summary = "Print completions for a shell",
     .description =
         "Prints a completion script. `make install` puts all three where the shells look.",
-    .positionals = kShellPositionals,
+    .positionals = help_command::kShellPositionals,
     .options = {},
     .examples =
         "source <(kilter completions bash)\n"
         "kilter completions fish > ~/.config/fish/completions/kilter.fish",
     .exit_statuses = "0  printed\n2  unknown shell",
-    .run = run_completions,
+    .run = help_command::run_completions,
 };
 
 }  // namespace kilter::cli

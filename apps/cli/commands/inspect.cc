@@ -11,6 +11,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace inspect_command {
 
 constexpr PositionalSpec kPositionals[] = {
     {"ADDR", "A file, a folder, or a commit of a store: STORE@REF"}};
@@ -82,6 +83,7 @@ int run(const Invocation& invocation) {
   return report->checkpoint ? 0 : 3;
 }
 
+}  // namespace inspect_command
 }  // namespace
 
 const CommandSpec kInspectCommand = {
@@ -92,8 +94,8 @@ const CommandSpec kInspectCommand = {
         "and part, tied tensors, stated step, epoch and loss, licence and oddities, each with "
         "evidence. Only headers are read, so a 140 GB folder costs what its headers cost. Nothing "
         "in the file is executed.",
-    .positionals = kPositionals,
-    .options = kOptions,
+    .positionals = inspect_command::kPositionals,
+    .options = inspect_command::kOptions,
     .examples =
         "kilter inspect model.safetensors\n"
         "kilter inspect checkpoint.pt --tensors 'layer.0.*'\n"
@@ -107,7 +109,7 @@ const CommandSpec kInspectCommand = {
         "4    not found\n"
         "5    I/O error\n"
         "130  interrupted",
-    .run = run,
+    .run = inspect_command::run,
 };
 
 }  // namespace kilter::cli

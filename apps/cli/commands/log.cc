@@ -14,6 +14,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace log_command {
 
 constexpr PositionalSpec kPositionals[] = {
     {"STORE", "A store, or STORE@REF for what leads to one commit"}};
@@ -176,6 +177,7 @@ int run(const Invocation& invocation) {
   return done ? 0 : report_error(done.error(), invocation.terminal);
 }
 
+}  // namespace log_command
 }  // namespace
 
 const CommandSpec kLogCommand = {
@@ -187,8 +189,8 @@ const CommandSpec kLogCommand = {
         "one of them over the steps. Conditions compare metadata keys, author, message, time and "
         "digest with "
         "< <= > >= = != and ~ (a glob), joined by and, or, not and parentheses.",
-    .positionals = kPositionals,
-    .options = kOptions,
+    .positionals = log_command::kPositionals,
+    .options = log_command::kOptions,
     .examples =
         "kilter log runs.kilter\n"
         "kilter log runs.kilter --plot loss\n"
@@ -200,7 +202,7 @@ const CommandSpec kLogCommand = {
         "3    the store is malformed\n"
         "4    no such store or reference\n"
         "5    I/O error",
-    .run = run,
+    .run = log_command::run,
 };
 
 }  // namespace kilter::cli

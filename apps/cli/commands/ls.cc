@@ -14,6 +14,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace ls_command {
 
 constexpr PositionalSpec kPositionals[] = {
     {"ADDR", "A store (its references), or a commit of one (its files)"}};
@@ -113,6 +114,7 @@ int run(const Invocation& invocation) {
   return done ? 0 : report_error(done.error(), invocation.terminal);
 }
 
+}  // namespace ls_command
 }  // namespace
 
 const CommandSpec kLsCommand = {
@@ -123,8 +125,8 @@ const CommandSpec kLsCommand = {
         "below a path "
         "in it. Tensors have the names of their own file; `kilter inspect` shows those of the "
         "whole.",
-    .positionals = kPositionals,
-    .options = kOptions,
+    .positionals = ls_command::kPositionals,
+    .options = ls_command::kOptions,
     .examples =
         "kilter ls runs.kilter\n"
         "kilter ls runs.kilter@step:1200\n"
@@ -133,7 +135,7 @@ const CommandSpec kLsCommand = {
     .exit_statuses =
         "0    done\n2    wrong usage\n3    the store is malformed or damaged\n"
         "4    no such store, commit or file\n5    I/O error",
-    .run = run,
+    .run = ls_command::run,
 };
 
 }  // namespace kilter::cli

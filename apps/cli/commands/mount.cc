@@ -19,6 +19,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace mount_command {
 
 constexpr PositionalSpec kPositionals[] = {
     {"STORE", "The store; with --unmount the folder instead"},
@@ -141,6 +142,7 @@ int run(const Invocation& invocation) {
                                                 : serve_behind(invocation, *request);
 }
 
+}  // namespace mount_command
 }  // namespace
 
 const CommandSpec kMountCommand = {
@@ -157,8 +159,8 @@ const CommandSpec kMountCommand = {
         "then shows the new one, while files that are open stay as they are: use commits/ or "
         "tags/ for a state that holds still. Data that fails its check is an I/O error, never "
         "wrong bytes.",
-    .positionals = kPositionals,
-    .options = kOptions,
+    .positionals = mount_command::kPositionals,
+    .options = mount_command::kOptions,
     .examples =
         "kilter mount runs.kilter /mnt/runs\n"
         "python -c 'import torch; torch.load(\"/mnt/runs/tags/v1.0/model.pt\", mmap=True)'\n"
@@ -170,7 +172,7 @@ const CommandSpec kMountCommand = {
         "3    the store is malformed or damaged; or FUSE 3 is not installed\n"
         "4    no such store or folder\n"
         "5    I/O error, or FUSE refused",
-    .run = run,
+    .run = mount_command::run,
 };
 
 }  // namespace kilter::cli

@@ -12,6 +12,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace push_command {
 
 constexpr PositionalSpec kPushPositionals[] = {
     {"STORE", "What to copy from: all branches and tags, or one with STORE@NAME"},
@@ -110,6 +111,7 @@ constexpr std::string_view kExitStatuses =
     "3    a store is damaged or malformed\n4    no such store or reference\n"
     "5    I/O error or no space; run it again to go on\n130  interrupted; run it again to go on";
 
+}  // namespace push_command
 }  // namespace
 
 const CommandSpec kPushCommand = {
@@ -120,24 +122,24 @@ const CommandSpec kPushCommand = {
         "it goes on where it was. Branches only move forward unless forced.\n"
         "s3://BUCKET/PREFIX takes keys and region from the usual AWS variables or profile, and the "
         "endpoint from KILTER_S3_ENDPOINT where it is not Amazon's.",
-    .positionals = kPushPositionals,
-    .options = kOptions,
+    .positionals = push_command::kPushPositionals,
+    .options = push_command::kOptions,
     .examples =
         "kilter push runs.kilter /backup/runs.kilter\n"
         "kilter push runs.kilter@v1.0 s3://models/runs.kilter",
-    .exit_statuses = kExitStatuses,
-    .run = run_push,
+    .exit_statuses = push_command::kExitStatuses,
+    .run = push_command::run_push,
 };
 
 const CommandSpec kPullCommand = {
     .name = "pull",
     .summary = "Copy commits from another store: only what is missing here",
     .description = "The other way round than `kilter push`.",
-    .positionals = kPullPositionals,
-    .options = kOptions,
+    .positionals = push_command::kPullPositionals,
+    .options = push_command::kOptions,
     .examples = "kilter pull runs.kilter s3://models/runs.kilter@main",
-    .exit_statuses = kExitStatuses,
-    .run = run_pull,
+    .exit_statuses = push_command::kExitStatuses,
+    .run = push_command::run_pull,
 };
 
 const CommandSpec kCloneCommand = {
@@ -145,13 +147,13 @@ const CommandSpec kCloneCommand = {
     .summary = "Copy a store into a new one",
     .description =
         "All branches and tags with everything they reach. Interrupted, it goes on where it was.",
-    .positionals = kPushPositionals,
-    .options = kOptions,
+    .positionals = push_command::kPushPositionals,
+    .options = push_command::kOptions,
     .examples =
         "kilter clone runs.kilter /backup/runs.kilter\n"
         "kilter clone s3://models/runs.kilter runs.kilter",
-    .exit_statuses = kExitStatuses,
-    .run = run_clone,
+    .exit_statuses = push_command::kExitStatuses,
+    .run = push_command::run_clone,
 };
 
 }  // namespace kilter::cli

@@ -12,6 +12,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace reshard_command {
 
 constexpr PositionalSpec kPositionals[] = {
     {"SRC", "A checkpoint of any readable format: a file or a folder"},
@@ -102,6 +103,7 @@ int run(const Invocation& invocation) {
   return 0;
 }
 
+}  // namespace reshard_command
 }  // namespace
 
 const CommandSpec kReshardCommand = {
@@ -114,8 +116,8 @@ const CommandSpec kReshardCommand = {
         "and what no rule matches stays whole on one rank. torch.distributed.checkpoint.load takes "
         "the result on any number of ranks; cut for yours, each reads little more than its own "
         "file. DST appears whole or not at all.",
-    .positionals = kPositionals,
-    .options = kOptions,
+    .positionals = reshard_command::kPositionals,
+    .options = reshard_command::kOptions,
     .examples =
         "kilter reshard checkpoint-4-ranks/ for-two/ --ranks 2\n"
         "kilter reshard model.safetensors tp/ --ranks 8 --plan tp.yaml\n"
@@ -130,7 +132,7 @@ const CommandSpec kReshardCommand = {
         "4    not found\n"
         "5    I/O error or no space; nothing of DST stays\n"
         "130  interrupted; nothing of DST stays",
-    .run = run,
+    .run = reshard_command::run,
 };
 
 }  // namespace kilter::cli

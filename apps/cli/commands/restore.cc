@@ -13,6 +13,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace restore_command {
 
 constexpr PositionalSpec kPositionals[] = {
     {"ADDR", "A commit: STORE@main, STORE@step:1200, STORE@best:loss, STORE@v1/config.json"},
@@ -81,6 +82,7 @@ int run(const Invocation& invocation) {
   return tensors ? restore_tensors(invocation) : restore_files(invocation);
 }
 
+}  // namespace restore_command
 }  // namespace
 
 const CommandSpec kRestoreCommand = {
@@ -90,8 +92,8 @@ const CommandSpec kRestoreCommand = {
         "Writes the files of a commit as they were when they were saved. Every part is checked "
         "against its name on the way; the output appears whole or not at all.\n"
         "With --only or --as the tensors are written instead, as `kilter convert` does.",
-    .positionals = kPositionals,
-    .options = kOptions,
+    .positionals = restore_command::kPositionals,
+    .options = restore_command::kOptions,
     .examples =
         "kilter restore runs.kilter@step:1200 resume/\n"
         "kilter restore runs.kilter@best:loss best/           # the lowest loss\n"
@@ -105,7 +107,7 @@ const CommandSpec kRestoreCommand = {
         "4    no such store, commit or file\n"
         "5    I/O error or no space\n"
         "130  interrupted; nothing was written",
-    .run = run,
+    .run = restore_command::run,
 };
 
 }  // namespace kilter::cli

@@ -14,6 +14,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace retain_command {
 
 constexpr PositionalSpec kRetainPositionals[] = {{"STORE", "A store"}};
 constexpr OptionSpec kRetainOptions[] = {
@@ -136,6 +137,7 @@ int run_remove(const Invocation& invocation) {
   return 0;
 }
 
+}  // namespace retain_command
 }  // namespace
 
 const CommandSpec kRetainCommand = {
@@ -145,8 +147,8 @@ const CommandSpec kRetainCommand = {
         "A commit stays if any rule keeps it; tips of branches always stay. The others keep their "
         "record (log, loss curve, lineage) but not their data, whose space `kilter collect` frees. "
         "Where a tag names one of those, nothing is done: say --tagged, or remove the tag.",
-    .positionals = kRetainPositionals,
-    .options = kRetainOptions,
+    .positionals = retain_command::kRetainPositionals,
+    .options = retain_command::kRetainOptions,
     .examples =
         "kilter retain runs.kilter --last 3 --every 1000 --best 2:loss --tagged --dry-run\n"
         "kilter retain runs.kilter --last 3 --best 1:-eval_accuracy --collect",
@@ -154,7 +156,7 @@ const CommandSpec kRetainCommand = {
         "0    done\n2    wrong usage, or a tag names what would go\n"
         "3    the store is malformed or damaged\n"
         "4    no such store, or no checkpoint states the number of --best\n5    I/O error",
-    .run = run_retain,
+    .run = retain_command::run_retain,
 };
 
 const CommandSpec kRemoveCommand = {
@@ -163,15 +165,15 @@ const CommandSpec kRemoveCommand = {
     .description =
         "The commit's record stays in the history; its data goes at the next `kilter "
         "collect`. A commit that a branch or tag points to is refused.",
-    .positionals = kRemovePositionals,
-    .options = kRemoveOptions,
+    .positionals = retain_command::kRemovePositionals,
+    .options = retain_command::kRemoveOptions,
     .examples =
         "kilter remove runs.kilter@step:1200\n"
         "kilter remove runs.kilter@main~2 --dry-run",
     .exit_statuses =
         "0    done\n2    wrong usage, or a reference points to it\n"
         "3    the store is malformed\n4    no such store or commit\n5    I/O error",
-    .run = run_remove,
+    .run = retain_command::run_remove,
 };
 
 }  // namespace kilter::cli

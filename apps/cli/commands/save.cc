@@ -15,6 +15,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace save_command {
 
 constexpr PositionalSpec kPositionals[] = {
     {"SRC", "A checkpoint: file, folder, or address in a store"},
@@ -277,6 +278,7 @@ int run(const Invocation& invocation) {
   return saved ? 0 : report_error(saved.error(), invocation.terminal);
 }
 
+}  // namespace save_command
 }  // namespace
 
 const CommandSpec kSaveCommand = {
@@ -293,8 +295,8 @@ const CommandSpec kSaveCommand = {
         "The store is made if it is missing. When the command ends well, the checkpoint is "
         "durable; "
         "when it is interrupted, the store is as it was.",
-    .positionals = kPositionals,
-    .options = kOptions,
+    .positionals = save_command::kPositionals,
+    .options = save_command::kOptions,
     .examples =
         "kilter save model.safetensors runs.kilter\n"
         "kilter save --series 'run/checkpoint-*' runs.kilter   # in the order of their steps\n"
@@ -308,7 +310,7 @@ const CommandSpec kSaveCommand = {
         "4    not found\n"
         "5    I/O error or no space; the store is as it was\n"
         "130  interrupted; the store is as it was",
-    .run = run,
+    .run = save_command::run,
 };
 
 }  // namespace kilter::cli

@@ -13,6 +13,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace scan_command {
 
 constexpr PositionalSpec kPositionals[] = {
     {"PATH", "Files and folders; folders are scanned with everything below them", true}};
@@ -89,6 +90,7 @@ int run(const Invocation& invocation) {
   return exit_status(report->verdict);
 }
 
+}  // namespace scan_command
 }  // namespace
 
 const CommandSpec kScanCommand = {
@@ -100,8 +102,8 @@ const CommandSpec kScanCommand = {
         "reach it and which loaders would run it. Formats are recognized by content. Nothing is "
         "ever executed, imported or unpickled: an inert machine reads what unpicklers would run.\n"
         "Only what an allow-list knows is safe. One bad file never stops the rest.",
-    .positionals = kPositionals,
-    .options = kOptions,
+    .positionals = scan_command::kPositionals,
+    .options = scan_command::kOptions,
     .examples =
         "kilter scan model.ckpt                       # one file\n"
         "kilter scan downloads/ other/lora.pt         # folders too\n"
@@ -112,7 +114,7 @@ const CommandSpec kScanCommand = {
         "2    wrong usage\n"
         "3    something is malformed or could not be judged, nothing worse\n"
         "130  interrupted",
-    .run = run,
+    .run = scan_command::run,
 };
 
 }  // namespace kilter::cli

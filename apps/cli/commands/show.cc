@@ -11,6 +11,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace show_command {
 
 constexpr PositionalSpec kPositionals[] = {{"ADDR", "A commit: STORE@REF"}};
 
@@ -84,6 +85,7 @@ int run(const Invocation& invocation) {
   return done ? 0 : report_error(done.error(), invocation.terminal);
 }
 
+}  // namespace show_command
 }  // namespace
 
 const CommandSpec kShowCommand = {
@@ -91,7 +93,7 @@ const CommandSpec kShowCommand = {
     .summary = "Show one commit of a store: metadata, lineage, size",
     .description =
         "Prints everything a commit states about its checkpoint, and what it was derived from.",
-    .positionals = kPositionals,
+    .positionals = show_command::kPositionals,
     .options = {},
     .examples =
         "kilter show runs.kilter@best:loss\n"
@@ -99,7 +101,7 @@ const CommandSpec kShowCommand = {
     .exit_statuses =
         "0    done\n2    wrong usage\n3    the store is malformed or damaged\n"
         "4    no such store or commit\n5    I/O error",
-    .run = run,
+    .run = show_command::run,
 };
 
 }  // namespace kilter::cli

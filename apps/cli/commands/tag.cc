@@ -11,6 +11,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace tag_command {
 
 constexpr PositionalSpec kTagPositionals[] = {
     {"STORE", "A store, or STORE@REF for the commit to be tagged"},
@@ -94,6 +95,7 @@ constexpr std::string_view kExitStatuses =
     "0    done\n2    wrong usage, or the name is taken\n3    the store is malformed\n"
     "4    no such store, commit or name\n5    I/O error, or others moved it meanwhile";
 
+}  // namespace tag_command
 }  // namespace
 
 const CommandSpec kTagCommand = {
@@ -102,14 +104,14 @@ const CommandSpec kTagCommand = {
     .description =
         "A tag stays where it is while branches move on. Tagged commits survive `retain "
         "--tagged`.",
-    .positionals = kTagPositionals,
-    .options = kOptions,
+    .positionals = tag_command::kTagPositionals,
+    .options = tag_command::kOptions,
     .examples =
         "kilter tag runs.kilter@best:loss v1.0\n"
         "kilter tag runs.kilter\n"
         "kilter tag runs.kilter v1.0 --delete",
-    .exit_statuses = kExitStatuses,
-    .run = run_tag,
+    .exit_statuses = tag_command::kExitStatuses,
+    .run = tag_command::run_tag,
 };
 
 const CommandSpec kBranchCommand = {
@@ -118,14 +120,14 @@ const CommandSpec kBranchCommand = {
     .description =
         "`kilter save` moves a branch on. Removing one removes the name alone: what no "
         "other reference reaches goes at the next `kilter collect`.",
-    .positionals = kBranchPositionals,
-    .options = kOptions,
+    .positionals = tag_command::kBranchPositionals,
+    .options = tag_command::kOptions,
     .examples =
         "kilter branch runs.kilter@step:1200 retry\n"
         "kilter branch runs.kilter\n"
         "kilter branch runs.kilter retry --delete",
-    .exit_statuses = kExitStatuses,
-    .run = run_branch,
+    .exit_statuses = tag_command::kExitStatuses,
+    .run = tag_command::run_branch,
 };
 
 }  // namespace kilter::cli

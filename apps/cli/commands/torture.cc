@@ -13,6 +13,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace torture_command {
 
 constexpr PositionalSpec kPositionals[] = {
     {"DIR", "A folder on the disk to be tried; a folder of its own is made there, and removed"}};
@@ -106,6 +107,7 @@ int run(const Invocation& invocation) {
   return status ? *status : report_error(status.error(), invocation.terminal);
 }
 
+}  // namespace torture_command
 }  // namespace
 
 const CommandSpec kTortureCommand = {
@@ -121,8 +123,8 @@ const CommandSpec kTortureCommand = {
         "in memory, and each prefix of them is tried as what a loss of power leaves: with what was "
         "not synced lost, kept, half written and in random mixtures. What a disk does that lies "
         "about syncing, no program can show.",
-    .positionals = kPositionals,
-    .options = kOptions,
+    .positionals = torture_command::kPositionals,
+    .options = torture_command::kOptions,
     .examples =
         "kilter torture /data\n"
         "kilter torture /mnt/nfs --seconds 600\n"
@@ -134,7 +136,7 @@ const CommandSpec kTortureCommand = {
         "4    no such folder\n"
         "5    I/O error or no space\n"
         "130  interrupted",
-    .run = run,
+    .run = torture_command::run,
 };
 
 }  // namespace kilter::cli

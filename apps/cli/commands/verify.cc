@@ -13,6 +13,7 @@
 namespace kilter::cli {
 
 namespace {
+namespace verify_command {
 
 constexpr PositionalSpec kPositionals[] = {{"ADDR", "A checkpoint: a file or a folder"}};
 constexpr OptionSpec kOptions[] = {
@@ -73,6 +74,7 @@ int run(const Invocation& invocation) {
   return report->sound ? 0 : 1;
 }
 
+}  // namespace verify_command
 }  // namespace
 
 const CommandSpec kVerifyCommand = {
@@ -83,8 +85,8 @@ const CommandSpec kVerifyCommand = {
         "indexes, views inside their storages. Each fault names the tensor it hits, the offset, "
         "what was expected and what was found.\n"
         "With --rescue, tensors that are intact are written to DST.",
-    .positionals = kPositionals,
-    .options = kOptions,
+    .positionals = verify_command::kPositionals,
+    .options = verify_command::kOptions,
     .examples =
         "kilter verify model.safetensors\n"
         "kilter verify --numbers checkpoint.pt              # NaN and Inf too\n"
@@ -97,7 +99,7 @@ const CommandSpec kVerifyCommand = {
         "4    not found\n"
         "5    I/O error or no space\n"
         "130  interrupted",
-    .run = run,
+    .run = verify_command::run,
 };
 
 }  // namespace kilter::cli
