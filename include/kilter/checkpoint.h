@@ -55,6 +55,9 @@ struct OpenOptions {
   bool lenient = false;
   /// Upper bound for header and pickle memory.
   std::uint64_t header_bytes_max = 1ULL << 30;
+  /// Show whole tensors where several ranks saved pieces of them (spec/sharded-step.md); false:
+  /// each rank's own tensors, as "rank-00003.NAME".
+  bool join_ranks = true;
   io::FileSystem* files = nullptr;  ///< nullptr: the real one
 };
 

@@ -246,7 +246,7 @@ class StorageReader(_StorageReader):
                 raise ArgumentError(
                     "no checkpoint is named", hint='use StorageReader("runs.kilter")'
                 )
-            self._native = _native.open(self._address, False)
+            self._native = _native.open(self._address, False, join_ranks=False)
             self._numbers = {name: i for i, name in enumerate(self._native.names)}
             self._layout = Layout.of_checkpoint(self._native)
         return self._layout

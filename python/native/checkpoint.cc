@@ -29,9 +29,10 @@ Result<Checkpoint> open_address(const std::string& address, const OpenOptions& o
   return store.open_checkpoint(parsed->selector, options);
 }
 
-std::shared_ptr<Opened> open(const std::string& address, bool lenient) {
+std::shared_ptr<Opened> open(const std::string& address, bool lenient, bool join_ranks) {
   OpenOptions options;
   options.lenient = lenient;
+  options.join_ranks = join_ranks;
   return released([&]() -> Result<std::shared_ptr<Opened>> {
     KILTER_ASSIGN(Checkpoint checkpoint, open_address(address, options));
     return std::make_shared<Opened>(std::move(checkpoint));
@@ -197,6 +198,7 @@ void bind_checkpoint(nb::module_& module) {
           },
           nb::arg("handlers"), "The state tree as Python's values.");
   module.def("open", &open, nb::arg("address"), nb::arg("lenient") = false,
+             nb::arg("join_ranks") = true,
              "Opens a file, a folder, or an address in a store.");
   module.def("typed_view", &typed_view, nb::arg("bytes"), nb::arg("offset_bytes"), nb::arg("shape"),
              nb::arg("strides"), nb::arg("code"), nb::arg("bits"),

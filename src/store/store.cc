@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <list>
 
 #include "base/checked.h"
@@ -9,6 +10,7 @@
 #include "base/text.h"
 #include "base/try.h"
 #include "store/chunk_cache.h"
+#include "store/chunk_payload.h"
 #include "store/format/base.h"
 #include "store/format/json_fields.h"
 
@@ -63,45 +65,6 @@ Status check_store_text(std::string_view text, Place& place) {
 
 bool is_same_place(const ChunkPlace& a, const ChunkPlace& b) {
   return a.pack == b.pack && a.record.offset_bytes == b.record.offset_bytes;
-}
-
-Error at_chunk(Error error, const ChunkPlace& place) {
-  return std::move(error).at_path(pack_name(place.pack)).at_offset(place.record.offset_bytes);
-}
-
-Error wrong_bytes(const ChunkPlace& place) {
-  return at_chunk(Error(ErrorCode::kCorrupt, "the chunk's bytes do not match its name")
-                      .advise("run `kilter check --data`"),
-                  place);
-}
-
-/// Raw bytes are left to be checked against the chunk's name itself.
-Result<RawBytes> fetch_payload(const io::ReadFile& pack, const ChunkPlace& place) {
-  const ChunkRecord& record = place.record;
-  if (!range_fits(record.offset_bytes, record.stored_bytes, pack.bytes()))
-    return fail(at_chunk(Error(ErrorCode::kCorrupt, "the pack ends before the chunk does"), place));
-  RawBytes payload(record.stored_bytes);
-  KILTER_TRY(pack.read_at(record.offset_bytes, payload));
-  if (record.form != Form::kRaw && payload_crc32(payload) != record.crc32)
-    return fail(at_chunk(Error(ErrorCode::kCorrupt, "a stored chunk fails its checksum")
-                             .advise("run `kilter check --data`"),
-                         place));
-  return payload;
-}
-
-Result<RawBytes> decode_payload(const ChunkPlace& place, RawBytes payload, const CodecBase* base) {
-  const ChunkRecord& record = place.record;
-  RawBytes plain;
-  if (record.form == Form::kRaw) {
-    plain = std::move(payload);
-  } else {
-    plain.resize(record.bytes);
-    const Codec* codec = find_codec(record.form);
-    auto decoded = codec->decode(record.element, payload, base, plain);
-    if (!decoded) return fail(at_chunk(std::move(decoded).error(), place));
-  }
-  if (blake3(plain) != record.digest) return fail(wrong_bytes(place));
-  return plain;
 }
 
 /// Where to read what `above` leans on; nullptr for nowhere. One that does not suit is better than
@@ -322,6 +285,23 @@ Result<PlainChunk> Store::read_chunk(const Digest& digest, bool keep) {
     }
   }
   return chunk;
+}
+
+Status Store::read_chunk_into(const Digest& digest, std::span<std::byte> out) {
+  if (find_kept(digest) == nullptr) {
+    KILTER_ASSIGN(const auto places, index()->find_all(digest));
+    for (const ChunkPlace& place : places) {
+      if (place.record.has_base() || place.record.bytes != out.size()) continue;
+      const auto file = open_pack(place.pack);
+      if (file && decode_into(**file, place, out)) return ok();
+      break;  // the other way knows what to do about damage
+    }
+  }
+  KILTER_ASSIGN(const PlainChunk chunk, read_chunk(digest, false));
+  if (chunk->size() != out.size())
+    return fail(ErrorCode::kCorrupt, "a chunk is not as long as its tree says");
+  if (!out.empty()) std::memcpy(out.data(), chunk->data(), out.size());
+  return ok();
 }
 
 Result<Commit> Store::read_commit(const Digest& digest) {

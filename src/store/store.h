@@ -46,6 +46,9 @@ class Store {
   /// A chunk's plain bytes, decoded and checked against its name. `keep` asks to keep it for the
   /// next caller. Errors: kNotFound when no pack holds it; kCorrupt with pack and offset.
   Result<PlainChunk> read_chunk(const Digest& digest, bool keep = true);
+  /// The same straight into memory of exactly the chunk's size, keeping nothing: for data that is
+  /// read from end to end.
+  Status read_chunk_into(const Digest& digest, std::span<std::byte> out);
   /// A payload as it lies in its pack, checked against its checksum.
   Result<RawBytes> read_payload(const ChunkPlace& place);
   /// Reads the chunk from this very place, through nothing that was kept. What it leans on may come

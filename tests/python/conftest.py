@@ -26,6 +26,12 @@ def environment():
     return {**os.environ, "PYTHONPATH": str(PACKAGE), "PYTHONWARNINGS": "ignore"}
 
 
+@pytest.fixture(scope="session")
+def program(kilter):
+    """The command line, under a name that leaves `kilter` to the package."""
+    return kilter
+
+
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     """Each test in a folder of its own, so that names may be short."""

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import kilter
 import kilter.dcp
+import kilter.torch
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
+from dcp_rank import build
+from safetensors.torch import load_file
 
 SCRIPT = Path(__file__).with_name("dcp_rank.py")
 
@@ -52,6 +55,37 @@ def test_shards_copies_and_odd_tensors(tmp_path):
         sizes = [file.bytes for file in store.files("step:1")][1:]
         assert sum(sizes) < 4.3 * (1 << 20)
         assert max(sizes) < (0.8 if ranks == 2 else 0.5) * sum(sizes)
+
+
+def test_everybody_else_sees_whole_tensors(saved, program):
+    """What ranks saved is an ordinary checkpoint: to open, convert, load into a model, reshard."""
+    address = f"{saved / 'runs.kilter'}@step:2"
+    full = torch.load(saved / "full.pt")[2]
+    opened = kilter.open(address)
+    state = opened.state
+    assert state["step"] == 3
+    for name, tensor in full["model"].items():
+        assert torch.equal(kilter.torch.load(address)["model"][name], tensor)
+        assert torch.equal(opened[f"model.{name}"].torch(), tensor)
+    moments = full["optimizer"]
+    for name, value in moments.items():
+        found = kilter.torch.load(address)["optimizer"][name]
+        assert torch.equal(found, value) if isinstance(value, torch.Tensor) else found == value, name
+    model, _ = build(shard=False)
+    kilter.torch.load_into(model, address)
+    assert all(torch.equal(have, full["model"][name]) for name, have in model.state_dict().items())
+
+    out = saved / "whole.safetensors"
+    kilter.convert(address, out)
+    whole = load_file(out)
+    assert all(torch.equal(whole[f"model.{name}"], tensor) for name, tensor in full["model"].items())
+    program("convert", address, saved / "torch-folder", "--to", "dcp", status=0)
+    fresh = {"model": {name: torch.zeros_like(tensor) for name, tensor in full["model"].items()}}
+    dcp.load(fresh, checkpoint_id=saved / "torch-folder", no_dist=True)
+    assert all(torch.equal(fresh["model"][name], tensor) for name, tensor in full["model"].items())
+    shown = program("inspect", address, "--tensors", status=0).out
+    assert "step saved by several ranks" in shown and "model.0.weight" in shown
+    assert "@" not in shown.replace(address, "")  # pieces are called "NAME@OFFSETS"
 
 
 def test_a_dead_rank_leaves_the_step_before(saved):

@@ -13,6 +13,8 @@
 #include "base/thread_pool.h"
 #include "base/try.h"
 #include "formats/dcp/dcp_reader.h"
+#include "formats/dcp/rank_join.h"
+#include "formats/dcp/rank_layout.h"
 #include "formats/deepspeed/deepspeed_format.h"
 #include "formats/file_name.h"
 #include "formats/folder/documents.h"
@@ -73,6 +75,7 @@ class FolderOpening {
     reconcile();
     for (const Fault& fault : shard_faults_) KILTER_TRY(tell(fault));
     join();
+    KILTER_TRY(join_ranks());
     KILTER_TRY(drop_repeated_names());
     KILTER_TRY(data_.index.validate());
     KILTER_TRY(attach_states());
@@ -399,6 +402,12 @@ class FolderOpening {
     data_.state.set_root(root.finish());
   }
 
+  Status join_ranks() {
+    if (!arguments_.options.join_ranks || !has(dcp::kRankLayoutName)) return ok();
+    auto joined = dcp::join_ranks(files_, root_, arguments_.options, &data_);
+    return joined ? ok() : tell({"dcp.unreadable", std::move(joined).error()});
+  }
+
   /// Names are unique in an index. Shards with a tensor twice were reported; other clashes come
   /// from files with dots in their names.
   Status drop_repeated_names() {
@@ -445,7 +454,9 @@ class FolderOpening {
 
   void describe() {
     std::string_view kind = "plain folder";
-    if (has("model_index.json")) {
+    if (has(dcp::kRankLayoutName)) {
+      kind = "step saved by several ranks";
+    } else if (has("model_index.json")) {
       kind = "diffusers folder";
     } else if (has("adapter_config.json")) {
       kind = "adapter folder";

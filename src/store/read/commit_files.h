@@ -38,6 +38,7 @@ class TreeReader {
  private:
   void add_skeleton_parts(std::uint64_t offset_bytes, std::uint64_t bytes,
                           std::vector<ChunkPart>& parts) const;
+  Status read_part(const ChunkPart& part, std::span<std::byte> out) const;
 
   std::shared_ptr<Store> store_;
   std::shared_ptr<const Tree> tree_;

@@ -102,16 +102,21 @@ void TreeReader::add_skeleton_parts(std::uint64_t offset_bytes, std::uint64_t by
   }
 }
 
+Status TreeReader::read_part(const ChunkPart& part, std::span<std::byte> out) const {
+  // Nobody else wants tensor data that is read from end to end.
+  if (part.tensor != nullptr && part.whole()) return store_->read_chunk_into(part.digest, out);
+  KILTER_ASSIGN(const PlainChunk chunk, store_->read_chunk(part.digest));
+  return copy_part(part, chunk, out);
+}
+
 Status TreeReader::read(std::uint32_t file, std::uint64_t offset_bytes,
                         std::span<std::byte> out) const {
   KILTER_ASSIGN(const auto parts, this->parts(file, offset_bytes, out.size()));
   for (const ChunkPart& part : parts) {
-    // Nobody else wants tensor data that is read from end to end.
-    auto chunk = store_->read_chunk(part.digest, part.tensor == nullptr || !part.whole());
-    if (!chunk && part.tensor != nullptr)
-      return fail(std::move(chunk).error().at_tensor(part.tensor->name));
-    if (!chunk) return fail(std::move(chunk).error());
-    KILTER_TRY(copy_part(part, *chunk, out.first(part.count_bytes)));
+    auto done = read_part(part, out.first(part.count_bytes));
+    if (!done && part.tensor != nullptr)
+      return fail(std::move(done).error().at_tensor(part.tensor->name));
+    KILTER_TRY(std::move(done));
     out = out.subspan(part.count_bytes);
   }
   return ok();
