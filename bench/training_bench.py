@@ -286,7 +286,7 @@ def draw(results, folder):
     figure.savefig(folder / "durable.svg", metadata={"Date": None})
 
     loop = results["loop"]
-    figure, axes = plt.subplots(figsize=(6, 3))
+    figure, (axes, profile) = plt.subplots(1, 2, figsize=(9, 3), sharey=True, width_ratios=(2, 1))
     steps = range(len(loop["times"]))
     axes.plot(steps, [t * 1000 for t in loop["times"]], color="#999", linewidth=0.8)
     marked = [i for i in steps if loop["saved"][i]]
@@ -295,6 +295,10 @@ def draw(results, folder):
     axes.set_xlabel("step")
     axes.set_ylabel("time of the step, ms")
     axes.legend(frameon=False)
+    for key, color, label in (("without", "#999", "no save"), ("with", "#2a7", "a save begins at 0")):
+        profile.plot(range(10), [1000 * median(column) for column in zip(*loop[key])], "o-", color=color, label=label)
+    profile.set_xlabel("step of ten, median")
+    profile.legend(frameon=False)
     figure.tight_layout()
     figure.savefig(folder / "jitter.svg", metadata={"Date": None})
 

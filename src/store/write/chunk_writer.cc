@@ -125,7 +125,7 @@ void ChunkWriter::run(std::uint64_t number, std::uint64_t bytes,
 }
 
 Status ChunkWriter::make(ChunkJob& job, Ready& ready) {
-  RawBytes plain(static_cast<std::size_t>(job.bytes));
+  RawBytes plain = spare_.take(static_cast<std::size_t>(job.bytes));
   KILTER_TRY(job.read(plain));
   ChunkRecord& record = ready.record;
   record.digest = blake3(plain);
@@ -134,11 +134,15 @@ Status ChunkWriter::make(ChunkJob& job, Ready& ready) {
   record.element = job.element;
   *job.digest = record.digest;
   KILTER_ASSIGN(ready.fresh, claim(record.digest));
-  if (!ready.fresh) return ok();
+  if (!ready.fresh) {
+    spare_.give(std::move(plain));
+    return ok();
+  }
   EncodedChunk encoded;
   if (!leave_raw(job)) encoded = encode_smallest(job.element, plain, {}, options_.effort);
   record.form = encoded.form;
   ready.payload = encoded.form == Form::kRaw ? std::move(plain) : std::move(encoded.payload);
+  if (encoded.form != Form::kRaw) spare_.give(std::move(plain));
   record.crc32 = payload_crc32(ready.payload);
   return ok();
 }
@@ -188,6 +192,7 @@ void ChunkWriter::hand_over(std::uint64_t number, Ready ready) {
       totals_.stored_bytes += next.payload.size();
     }
     in_flight_bytes_ -= next.held_bytes;
+    spare_.give(std::move(next.payload));
     changed_.notify_all();
   }
   writing_ = false;

@@ -16,6 +16,7 @@
 #include "store/store.h"
 #include "store/write/pack_writer.h"
 #include "store/write/raw_share.h"
+#include "store/write/spare_bytes.h"
 
 namespace kilter::store {
 
@@ -107,6 +108,7 @@ class ChunkWriter {
   std::map<std::uint64_t, Ready> ready_;
   std::unordered_set<Digest, DigestHash> claimed_;
   RawShare raw_share_;
+  SpareBytes spare_;
   ChunkWriterTotals totals_;
 
   std::unique_ptr<PackWriter> pack_;
