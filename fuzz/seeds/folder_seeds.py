@@ -1,7 +1,10 @@
 """Model folders in small: documents, shards, adapters, code, templates."""
 
+import io
 import json
+import pickle
 import struct
+import zipfile
 
 BETWEEN = b"\x1e"
 
@@ -13,7 +16,32 @@ def tensors(names):
     return struct.pack("<Q", len(text)) + text + bytes(4 * len(names))
 
 
+def archive(value):
+    """As torch.save writes a plain value."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        for name, data in (("archive/data.pkl", pickle.dumps(value, 2)), ("archive/version", b"3\n")):
+            file.writestr(zipfile.ZipInfo(name), data)
+    return out.getvalue()
+
+
+def ranks():
+    """A step that two ranks saved (spec/sharded-step.md)."""
+    value = archive(12)
+    header = json.dumps({"w@0": {"dtype": "U8", "shape": [2], "data_offsets": [0, 2]},
+                         "n": {"dtype": "U8", "shape": [len(value)], "data_offsets": [2, 2 + len(value)]}}).encode()
+    layout = {"format": "kilter-dcp", "version": 1, "tensors": {"w": {"dtype": "u8", "shape": [6], "pieces": [
+        {"at": [0], "shape": [2], "rank": 0, "name": "w@0"}, {"at": [2], "shape": [4], "rank": 1, "name": "w@2"}]}},
+        "objects": {"n": {"rank": 0, "name": "n"}}, "paths": {"w": ["model", "w"], "n": ["list", 0]}}
+    return [b"kilter-dcp.json\n" + json.dumps(layout).encode(),
+            b"rank-00000.safetensors\n" + struct.pack("<Q", len(header)) + header + b"ab" + value,
+            b"rank-00001.safetensors\n" + tensors(["w@2"])]
+
+
 def seeds():
+    parts = ranks()
+    assert not any(BETWEEN in part for part in parts)
+    yield "ranks", BETWEEN.join(parts)
     index = json.dumps({"metadata": {"total_size": 8}, "weight_map": {
         "a": "m-00001-of-00002.safetensors", "b": "m-00002-of-00002.safetensors"}}).encode()
     yield "sharded", BETWEEN.join([
