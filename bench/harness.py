@@ -5,11 +5,14 @@ Wall time and peak RSS come from the operating system's own account of each fini
 """
 
 import json
+import mmap
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,6 +62,26 @@ def warm_cache(path):
     with open(path, "rb", buffering=0) as stream:
         while stream.read(16 << 20):
             pass
+
+
+def disk_write_seconds(path, count_bytes, threads=2, block_bytes=8 << 20):
+    """What the disk itself takes for so many bytes: direct writes from several threads, then fsync.
+
+    Nobody can be durable sooner who writes all bytes.
+    """
+    blocks = range(0, count_bytes, block_bytes)
+    buffer = mmap.mmap(-1, block_bytes)
+    buffer.write(os.urandom(block_bytes))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_DIRECT, 0o644)
+    begun = time.perf_counter()
+    os.posix_fallocate(descriptor, 0, len(blocks) * block_bytes)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda at: os.pwrite(descriptor, buffer, at), blocks))
+    os.fsync(descriptor)
+    seconds = time.perf_counter() - begun
+    os.close(descriptor)
+    os.unlink(path)
+    return seconds
 
 
 def report(work, figure, bar, detail):
