@@ -2,6 +2,8 @@
 
 import json
 
+from json_changes import changed
+
 RIGHT = {
     "format": "kilter-dcp", "version": 1,
     "tensors": {
@@ -16,27 +18,18 @@ RIGHT = {
 PIECE = ("tensors", "model.w", "pieces", 0)
 
 
-def changed(*path, to):
-    value = json.loads(json.dumps(RIGHT))
-    at = value
-    for key in path[:-1]:
-        at = at[key]
-    at[path[-1]] = to
-    return json.dumps(value).encode()
-
-
 def seeds():
     yield "right", json.dumps(RIGHT).encode()
-    yield "later-version", changed("version", to=2)
-    yield "other-format", changed("format", to="kilter-step")
-    yield "unknown-dtype", changed("tensors", "model.w", "dtype", to="q7")
-    yield "negative-size", changed("tensors", "model.w", "shape", to=[-3, 2])
-    yield "huge-size", changed("tensors", "model.w", "shape", to=[2**63, 2])
-    yield "other-dimensions", changed(*PIECE, "at", to=[0])
-    yield "negative-rank", changed(*PIECE, "rank", to=-1)
-    yield "huge-rank", changed(*PIECE, "rank", to=2**40)
-    yield "nameless", changed(*PIECE, "name", to=None)
-    yield "empty-path", changed("paths", "model.w", to=[])
-    yield "long-path", changed("paths", "model.w", to=[0] * 65)
-    yield "path-of-lists", changed("paths", "model.w", to=[[]])
-    yield "no-objects", changed("objects", to=[])
+    yield "later-version", changed(RIGHT, "version", to=2)
+    yield "other-format", changed(RIGHT, "format", to="kilter-step")
+    yield "unknown-dtype", changed(RIGHT, "tensors", "model.w", "dtype", to="q7")
+    yield "negative-size", changed(RIGHT, "tensors", "model.w", "shape", to=[-3, 2])
+    yield "huge-size", changed(RIGHT, "tensors", "model.w", "shape", to=[2**63, 2])
+    yield "other-dimensions", changed(RIGHT, *PIECE, "at", to=[0])
+    yield "negative-rank", changed(RIGHT, *PIECE, "rank", to=-1)
+    yield "huge-rank", changed(RIGHT, *PIECE, "rank", to=2**40)
+    yield "nameless", changed(RIGHT, *PIECE, "name", to=None)
+    yield "empty-path", changed(RIGHT, "paths", "model.w", to=[])
+    yield "long-path", changed(RIGHT, "paths", "model.w", to=[0] * 65)
+    yield "path-of-lists", changed(RIGHT, "paths", "model.w", to=[[]])
+    yield "no-objects", changed(RIGHT, "objects", to=[])

@@ -55,6 +55,14 @@ def test_shards_copies_and_odd_tensors(tmp_path):
         sizes = [file.bytes for file in store.files("step:1")][1:]
         assert sum(sizes) < 4.3 * (1 << 20)
         assert max(sizes) < (0.8 if ranks == 2 else 0.5) * sum(sizes)
+        # Joined by whoever is no rank.
+        found = kilter.torch.load(tmp_path / str(ranks) / "layouts.kilter@main")
+        full = torch.arange(37 * 16, dtype=torch.float32).reshape(37, 16)
+        wanted = {"rows": full, "columns": full, "mixed": full, "plain": full[:, ::2].t(), "half": full.bfloat16(),
+                  "empty": torch.zeros(0, 3), "scalar": torch.tensor(2.5), "complex": torch.complex(full, -full).conj()}
+        wanted.update({f"copy{i}": torch.arange(1 << 18, dtype=torch.float32) + i for i in range(4)})
+        assert found.keys() == wanted.keys()
+        assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
 
 
 def test_everybody_else_sees_whole_tensors(saved, program):

@@ -66,6 +66,7 @@ assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 def test_ctrl_c_ends_it_and_leaves_no_output(large, environment):
     run = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True,
                          text=True, timeout=60, check=False)
+    assert run.returncode == 0, run
     assert run.stdout in ("interrupted\n", "went through\n"), run
     left = [name for name in os.listdir(".") if name not in ("large.safetensors", "cache")]
     assert left in ([], ["out.npz"])

@@ -19,6 +19,7 @@ import torch
 import kilter
 import kilter.torch
 
+
 class Noisy(torch.utils.data.Dataset):
     """Each item differs each time: torch's, numpy's and Python's generators in the worker."""
 

@@ -10,10 +10,9 @@
 #include "base/text.h"
 #include "base/thread_pool.h"
 #include "base/try.h"
-#include "flow/check_assembly.h"
+#include "formats/dcp/entries.h"
 #include "formats/dcp/items.h"
 #include "formats/dcp/state_builder.h"
-#include "formats/findings.h"
 #include "formats/format.h"
 #include "formats/merge_data.h"
 #include "io/safe_path.h"
@@ -127,13 +126,8 @@ class DcpOpening {
 
   /// A fault is an error to a strict reader; a lenient one goes on without the entry.
   Status lose(const std::string& fqn, Error error) {
-    error.tensor = fqn;
     if (error.path.empty()) error.path = root_ + "/" + std::string(kMetadataName);
-    if (!options_.lenient) return fail(std::move(error));
-    const Severity severity = formats::severity_of(error.code);
-    data_.findings.push_back(
-        formats::finding_from({"dcp.broken-entry", std::move(error)}, severity, root_));
-    return ok();
+    return lose_entry(fqn, std::move(error), options_, &data_);
   }
 
   Status take(const Entry& entry, std::size_t first, std::size_t last) {
@@ -170,15 +164,7 @@ class DcpOpening {
   Status take_object(const Entry& entry, std::size_t item) {
     CheckpointData& more = *opened_[item].data;
     for (StorageInfo& storage : more.index.storages) storage.file = file_of(item);
-    std::vector<Finding> findings = std::move(more.findings);
-    more.findings.clear();
-    keep_worse(std::move(findings));
-    const std::size_t before = data_.index.tensors.size();
-    const StateId root = formats::append_data(std::move(more), entry.fqn + ".", false, &data_);
-    // A tensor that was saved as an object has no name of its own.
-    if (data_.index.tensors.size() == before + 1 && root != kNoState &&
-        data_.state[root].kind == StateKind::kTensor)
-      data_.index.tensors[before].name = entry.fqn;
+    const StateId root = add_object(std::move(more), entry.fqn, &data_);
     if (root != kNoState) leaves_.push_back({path_of(entry.fqn), root});
     opened_[item].data.reset();
     return ok();
@@ -244,7 +230,6 @@ class DcpOpening {
     assembly->element = packed ? DType::kU8 : entry.dtype;
     assembly->shape = entry.size;
     TensorInfo whole;
-    StorageInfo storage;
     for (std::size_t i = first; i < last; ++i) {
       KILTER_ASSIGN(const TensorInfo tensor, take_chunk(entry, i));
       if (tensor.conjugate || tensor.negative || (packed && !tensor.contiguous()))
@@ -258,23 +243,11 @@ class DcpOpening {
       }
       assembly->pieces.push_back(std::move(piece));
       whole.requires_grad = whole.requires_grad || tensor.requires_grad;
-      if (i == first) {
-        storage.file = data_.index.storages[tensor.storage].file;
-        storage.device = data_.index.storages[tensor.storage].device;
-      }
     }
+    whole.name = entry.fqn;
     whole.dtype = entry.dtype;
     whole.shape = logical(entry.dtype, entry.size);
-    whole.strides = contiguous_strides(whole.shape);
-    // Shapes are checked with the assembly; only then do their bytes mean something.
-    storage.coding = StorageCoding::kPieces;
-    storage.name = entry.fqn;
-    storage.bytes = has_elements(entry.size) ? whole.bytes() : 0;
-    KILTER_TRY(flow::check_assembly(*assembly, storage.bytes));
-    storage.assembly = std::move(assembly);
-    whole.storage = static_cast<std::uint32_t>(data_.index.storages.size());
-    data_.index.storages.push_back(std::move(storage));
-    return whole;
+    return add_assembled(std::move(assembly), std::move(whole), &data_.index);
   }
 
   /// Megatron keeps what is not sharded in a torch file of its own.

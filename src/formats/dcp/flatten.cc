@@ -80,27 +80,27 @@ class Flattener {
       if (node.extra != kNoState) parents[node.extra].push_back(id);
     }
     walked_.assign(state_.size(), false);
-    std::vector<StateId> todo;
+    std::vector<StateId> waiting;
     for (StateId id = 0; id < state_.size(); ++id)
-      if (state_[id].kind == StateKind::kTensor) todo.push_back(id);
-    while (!todo.empty()) {
-      const StateId id = todo.back();
-      todo.pop_back();
+      if (state_[id].kind == StateKind::kTensor) waiting.push_back(id);
+    while (!waiting.empty()) {
+      const StateId id = waiting.back();
+      waiting.pop_back();
       for (const StateId parent : parents[id]) {
         if (walked_[parent]) continue;
         walked_[parent] = true;
-        todo.push_back(parent);
+        waiting.push_back(parent);
       }
     }
     for (StateId id = 0; id < state_.size(); ++id)
-      if (entries_of(id) != kNoState) todo.push_back(id);
-    while (!todo.empty()) {
-      const StateId id = todo.back();
-      todo.pop_back();
+      if (entries_of(id) != kNoState) waiting.push_back(id);
+    while (!waiting.empty()) {
+      const StateId id = waiting.back();
+      waiting.pop_back();
       for (const StateId parent : parents[id]) {
         if (state_[parent].kind != StateKind::kList || walked_[parent]) continue;
         walked_[parent] = true;
-        todo.push_back(parent);
+        waiting.push_back(parent);
       }
     }
   }

@@ -2,18 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
 #include "base/try.h"
-#include "flow/check_assembly.h"
+#include "formats/dcp/entries.h"
 #include "formats/dcp/items.h"
 #include "formats/dcp/rank_layout.h"
 #include "formats/dcp/state_builder.h"
-#include "formats/findings.h"
-#include "formats/format.h"
 #include "formats/merge_data.h"
 #include "io/safe_path.h"
 
@@ -55,15 +52,9 @@ class RankJoin {
     return layout;
   }
 
-  /// A fault is an error to a strict reader; a lenient one goes on without the entry.
   Status lose(const std::string& name, Error error) {
-    error.tensor = name;
     if (error.path.empty()) error.path = root_;
-    if (!options_.lenient) return fail(std::move(error));
-    const Severity severity = formats::severity_of(error.code);
-    data_.findings.push_back(
-        formats::finding_from({"dcp.broken-entry", std::move(error)}, severity, root_));
-    return ok();
+    return lose_entry(name, std::move(error), options_, &data_);
   }
 
   /// Number in opened_. A file that is alone in its folder has no prefix.
@@ -123,21 +114,10 @@ class RankJoin {
       return fail(Error(ErrorCode::kUnsupported, "a tensor of packed numbers that was cut")
                       .wanted("one piece", fmt::format("{}", tensor.pieces.size())));
     TensorInfo whole;
+    whole.name = tensor.name;
     whole.dtype = tensor.dtype;
     whole.shape = tensor.shape;
-    whole.strides = contiguous_strides(tensor.shape);
-    StorageInfo storage;
-    storage.coding = StorageCoding::kPieces;
-    storage.name = tensor.name;
-    if (!assembly->pieces.empty())
-      storage.file = data_.index.storages[assembly->pieces.front().storage].file;
-    const bool empty = std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
-    storage.bytes = empty ? 0 : whole.bytes();
-    KILTER_TRY(flow::check_assembly(*assembly, storage.bytes));
-    storage.assembly = std::move(assembly);
-    whole.storage = static_cast<std::uint32_t>(data_.index.storages.size());
-    data_.index.storages.push_back(std::move(storage));
-    return whole;
+    return add_assembled(std::move(assembly), std::move(whole), &data_.index);
   }
 
   /// The archive inside a tensor of bytes is opened in place: its storages lie in the rank's file.
@@ -149,11 +129,7 @@ class RankJoin {
     if (!opened) return lose(object.name, std::move(opened).error());
     for (StorageInfo& storage : opened->index.storages)
       storage.file = data_.index.storages[bytes.storage].file;
-    const std::size_t before = data_.index.tensors.size();
-    const StateId root = formats::append_data(std::move(*opened), object.name + ".", false, &data_);
-    if (data_.index.tensors.size() == before + 1 && root != kNoState &&
-        data_.state[root].kind == StateKind::kTensor)
-      data_.index.tensors[before].name = object.name;
+    const StateId root = add_object(std::move(*opened), object.name, &data_);
     if (root != kNoState) leaves_.push_back({layout_.path_of(object.name), root});
     return ok();
   }
@@ -171,9 +147,7 @@ class RankJoin {
     place.offset_bytes = storage.offset_bytes + bytes.offset_elements;
     place.bytes = bytes.bytes();
     KILTER_ASSIGN(const auto file, io::open_beneath(files_, root_, place.file));
-    KILTER_ASSIGN(CheckpointData out, open_item(*file, place, false, path, options_));
-    std::erase_if(out.findings, [](const Finding& f) { return f.severity == Severity::kNote; });
-    return out;
+    return open_item(*file, place, false, path, options_);
   }
 
   io::FileSystem& files_;

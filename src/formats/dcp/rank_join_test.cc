@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include "formats/dcp/item_writer.h"
-#include "formats/dcp/rank_layout.h"
 #include "formats/test_files.h"
 #include "formats/torch/pickle_writer.h"
 
@@ -143,8 +142,6 @@ TEST_F(RankedStep, RefusesLayoutsThatAreNone) {
     EXPECT_NE(refusal(), "opened") << other;
   }
 }
-
-TEST(RankLayout, NamesFilesByRank) { EXPECT_EQ(rank_file_name(3), "rank-00003.safetensors"); }
 
 }  // namespace
 }  // namespace kilter::dcp

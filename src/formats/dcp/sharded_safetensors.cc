@@ -10,8 +10,8 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "base/try.h"
-#include "flow/check_assembly.h"
 #include "formats/dcp/dcp_reader.h"
+#include "formats/dcp/entries.h"
 #include "formats/format.h"
 #include "formats/merge_data.h"
 #include "io/safe_path.h"
@@ -151,17 +151,7 @@ class ShardedOpening {
     for (const ShardPart& part : parts)
       assembly->pieces.push_back({part.offsets, part.view.shape, part.view.storage,
                                   part.view.offset_elements, part.view.strides});
-    StorageInfo storage;
-    storage.file = data_.index.storages[whole.storage].file;
-    storage.coding = StorageCoding::kPieces;
-    storage.name = whole.name;
-    storage.bytes = whole.bytes();
-    KILTER_TRY(flow::check_assembly(*assembly, storage.bytes));
-    storage.assembly = std::move(assembly);
-    whole.storage = static_cast<std::uint32_t>(data_.index.storages.size());
-    whole.offset_elements = 0;
-    whole.strides = contiguous_strides(whole.shape);
-    data_.index.storages.push_back(std::move(storage));
+    KILTER_ASSIGN(whole, add_assembled(std::move(assembly), std::move(whole), &data_.index));
     data_.index.tensors.push_back(std::move(whole));
     return ok();
   }

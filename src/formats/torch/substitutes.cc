@@ -78,17 +78,17 @@ bool is_allowed_global(std::string_view name) {
 }
 
 bool is_hashable(const StateTree& state, StateId key) {
-  std::vector<StateId> todo = {key};
-  for (std::size_t at = 0; at < todo.size(); ++at) {
+  std::vector<StateId> waiting = {key};
+  for (std::size_t at = 0; at < waiting.size(); ++at) {
     if (at > 1000) return false;
-    const StateNode& node = state[todo[at]];
+    const StateNode& node = state[waiting[at]];
     switch (node.kind) {
       case StateKind::kList:
       case StateKind::kDict:
       case StateKind::kSet:
         return false;
       case StateKind::kTuple:
-        todo.insert(todo.end(), node.items.begin(), node.items.end());
+        waiting.insert(waiting.end(), node.items.begin(), node.items.end());
         break;
       case StateKind::kObject:
         if (node.text != "torch.Size" && node.text != "torch.device") return false;
@@ -134,15 +134,15 @@ std::vector<TorchSubstitute> torch_substitutes(const StateTree& state) {
   if (state.empty()) return out;
   std::vector<bool> seen(state.size(), false);
   std::vector<bool> told(state.size(), false);
-  std::vector<StateId> todo = {state.root()};
+  std::vector<StateId> waiting = {state.root()};
   const auto tell = [&](StateId id, std::string reason) {
     if (told[id]) return;
     told[id] = true;
     out.push_back({id, std::move(reason)});
   };
-  while (!todo.empty()) {
-    const StateId id = todo.back();
-    todo.pop_back();
+  while (!waiting.empty()) {
+    const StateId id = waiting.back();
+    waiting.pop_back();
     if (seen[id]) continue;
     seen[id] = true;
     const StateNode& node = state[id];
@@ -153,12 +153,12 @@ std::vector<TorchSubstitute> torch_substitutes(const StateTree& state) {
       if (key && !torch::is_hashable(state, node.items[i]))
         tell(node.items[i], "it cannot be a key once it is no object");
     }
-    if (node.extra != kNoState) todo.push_back(node.extra);
-    if (node.state != kNoState) todo.push_back(node.state);
+    if (node.extra != kNoState) waiting.push_back(node.extra);
+    if (node.state != kNoState) waiting.push_back(node.state);
     // A class that only says what a tensor was is told with the tensor.
     const std::size_t skip =
         node.kind == StateKind::kObject && node.text == torch::kRebuildFromType;
-    for (std::size_t i = node.items.size(); i-- > skip;) todo.push_back(node.items[i]);
+    for (std::size_t i = node.items.size(); i-- > skip;) waiting.push_back(node.items[i]);
   }
   return out;
 }

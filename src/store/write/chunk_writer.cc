@@ -45,10 +45,10 @@ ChunkWriter::~ChunkWriter() { pool_.reset(); }
 /// Waits for room; the number of the chunk.
 Result<std::uint64_t> ChunkWriter::reserve(std::uint64_t bytes) {
   std::unique_lock guard(mutex_);
+  const std::uint64_t most = options_.memory_bytes - spare_.bytes_max();
   // One always fits.
-  changed_.wait(guard, [&] {
-    return !error_ || in_flight_bytes_ == 0 || in_flight_bytes_ + bytes <= options_.memory_bytes;
-  });
+  changed_.wait(
+      guard, [&] { return !error_ || in_flight_bytes_ == 0 || in_flight_bytes_ + bytes <= most; });
   if (!error_) return fail(error_.error());
   in_flight_bytes_ += bytes;
   return next_number_++;

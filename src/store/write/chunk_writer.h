@@ -108,7 +108,7 @@ class ChunkWriter {
   std::map<std::uint64_t, Ready> ready_;
   std::unordered_set<Digest, DigestHash> claimed_;
   RawShare raw_share_;
-  SpareBytes spare_;
+  SpareBytes spare_{options_.memory_bytes / 8};  // of the same budget
   ChunkWriterTotals totals_;
 
   std::unique_ptr<PackWriter> pack_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -14,6 +15,9 @@ namespace kilter::store {
 /// copying a chunk. Safe to use from several threads.
 class SpareBytes {
  public:
+  explicit SpareBytes(std::uint64_t bytes_max) : bytes_max_(bytes_max) {}
+  std::uint64_t bytes_max() const { return bytes_max_; }
+
   /// `size` indeterminate bytes.
   RawBytes take(std::size_t size) {
     RawBytes out;
@@ -23,6 +27,7 @@ class SpareBytes {
         return bytes.capacity() >= size && bytes.capacity() / 2 <= size;
       });
       if (fits != kept_.end()) {
+        kept_bytes_ -= fits->capacity();
         out = std::move(*fits);
         kept_.erase(fits);
       }
@@ -30,16 +35,19 @@ class SpareBytes {
     out.resize(size);
     return out;
   }
-  /// Small ones are left to the allocator, and so are more than a few.
+  /// Small ones are left to the allocator, and so is what would be more than `bytes_max`.
   void give(RawBytes bytes) {
     const std::lock_guard guard(mutex_);
-    if (bytes.capacity() >= kSmallestBytes && kept_.size() < kCountMax)
-      kept_.push_back(std::move(bytes));
+    if (bytes.capacity() < kSmallestBytes || kept_bytes_ + bytes.capacity() > bytes_max_) return;
+    kept_bytes_ += bytes.capacity();
+    kept_.push_back(std::move(bytes));
   }
 
  private:
-  static constexpr std::size_t kSmallestBytes = 256 << 10, kCountMax = 8;
+  static constexpr std::size_t kSmallestBytes = 256 << 10;
+  const std::uint64_t bytes_max_;
   std::mutex mutex_;
+  std::uint64_t kept_bytes_ = 0;
   std::vector<RawBytes> kept_;
 };
 
