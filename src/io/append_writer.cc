@@ -21,11 +21,13 @@ class QueuedAppendWriter : public AppendWriter {
   ~QueuedAppendWriter() override { queue_.reset(); }
 
   Status append(Bytes bytes) override;
+  Status append(Bytes bytes, std::shared_ptr<const void> keeper) override;
   std::uint64_t bytes() const override { return begun_bytes_ + filled_; }
   Status finish() override;
 
  private:
-  Status write_block();
+  void write_block();
+  void write(Bytes bytes, std::shared_ptr<const void> keeper);
   Status first_error() {
     const std::lock_guard guard(mutex_);
     return error_;
@@ -52,37 +54,54 @@ Status QueuedAppendWriter::append(Bytes bytes) {
     std::memcpy(block_->span().data() + filled_, bytes.data(), count);
     filled_ += count;
     bytes = bytes.subspan(count);
-    if (filled_ == kAppendBlockBytes) KILTER_TRY(write_block());
+    if (filled_ == kAppendBlockBytes) write_block();
   }
   return ok();
 }
 
-Status QueuedAppendWriter::write_block() {
+Status QueuedAppendWriter::append(Bytes bytes, std::shared_ptr<const void> keeper) {
+  const auto is_aligned = [](std::uint64_t at) { return at % kDirectAlignBytes == 0; };
+  const std::size_t whole = bytes.size() - bytes.size() % kDirectAlignBytes;
+  if (whole == 0 || !is_aligned(this->bytes()) ||
+      !is_aligned(reinterpret_cast<std::uintptr_t>(bytes.data())))
+    return append(bytes);
+  KILTER_TRY(first_error());
+  if (filled_ > 0) write_block();
+  write(bytes.first(whole), keeper);  // and held here until the rest is copied
+  begun_bytes_ += whole;
+  return append(bytes.subspan(whole));
+}
+
+void QueuedAppendWriter::write_block() {
   // A direct write's size is a multiple of the block's alignment; finish() cuts the rest off.
   const std::size_t size = round_up(filled_, kDirectAlignBytes);
   std::memset(block_->span().data() + filled_, 0, size - filled_);
+  const Bytes bytes = Bytes(block_->span()).first(size);
+  write(bytes, std::move(block_));
+  begun_bytes_ += filled_;
+  filled_ = 0;
+}
+
+/// At begun_bytes_.
+void QueuedAppendWriter::write(Bytes bytes, std::shared_ptr<const void> keeper) {
   IoWrite write;
   write.file = &file_;
   write.offset_bytes = begun_bytes_;
-  write.bytes = Bytes(block_->span()).first(size);
+  write.bytes = bytes;
   write.direct = true;
-  write.done = [this, block = block_](Status status) mutable {
+  write.done = [this, keeper = std::move(keeper)](Status status) mutable {
     {
       const std::lock_guard guard(mutex_);
       if (!status && error_) error_ = std::move(status);
     }
-    block.reset();
+    keeper.reset();
   };
-  begun_bytes_ += filled_;
-  filled_ = 0;
-  block_.reset();
   queue_->submit(std::move(write));
-  return ok();
 }
 
 Status QueuedAppendWriter::finish() {
   const std::uint64_t total = bytes();
-  if (filled_ > 0) KILTER_TRY(write_block());
+  if (filled_ > 0) write_block();
   queue_->wait_idle();
   KILTER_TRY(first_error());
   return file_.truncate(total);

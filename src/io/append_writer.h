@@ -16,6 +16,10 @@ class AppendWriter {
   virtual ~AppendWriter() = default;  ///< waits for what is in flight
   /// Returns an earlier write's error as soon as it is known.
   virtual Status append(Bytes bytes) = 0;
+  /// The same without a copy, where it can be: `keeper` holds `bytes` until they are written and is
+  /// let go on any thread. They are copied all the same where they or the file's end do not lie at
+  /// a multiple of kDirectAlignBytes, and so is what goes beyond such a multiple.
+  virtual Status append(Bytes bytes, std::shared_ptr<const void> keeper) = 0;
   virtual std::uint64_t bytes() const = 0;  ///< appended so far
   /// Writes the rest and sets the file's size. Not yet durable: sync() the file.
   virtual Status finish() = 0;

@@ -127,7 +127,7 @@ class FolderTarget final : public StepTarget {
   FolderTarget(io::FileSystem& files, std::string folder, SaverOptions options)
       : files_(files), folder_(std::move(folder)), options_(std::move(options)) {}
 
-  std::uint64_t piece_bytes(DType) const override { return kPieceBytes; }
+  std::uint64_t piece_bytes() const override { return kPieceBytes; }
 
   Result<WrittenStep> write(StepContent content) override {
     const std::string name = step_folder_name(content.step);

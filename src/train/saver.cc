@@ -170,8 +170,7 @@ struct Saver::Impl {
     std::vector<train::LiveCut::Part> parts;
     for (std::size_t i = 0; i < layout.outputs.size(); ++i) {
       const PlanOutput& output = layout.outputs[i];
-      parts.push_back(
-          {tensors[layout.tensors[i]], output.bytes, target->piece_bytes(output.dtype)});
+      parts.push_back({tensors[layout.tensors[i]], output.bytes, target->piece_bytes()});
       if (!options.announces_updates) parts.back().tensor.held = false;
     }
     return train::LiveCut::make(std::move(parts), pool, helpers.get());

@@ -113,8 +113,7 @@ Result<std::string> ShardedSaver::write(unsigned rank, const Named& tensors) {
   train::StagingPool no_pool;
   std::vector<train::LiveCut::Part> parts;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    parts.push_back({tensors[i].second, layout.outputs[i].bytes,
-                     store::piece_bytes_of(tensors[i].second.dtype)});
+    parts.push_back({tensors[i].second, layout.outputs[i].bytes, store::kChunkReadBytes});
     parts.back().tensor.held = true;  // nobody changes them before this returns
   }
   KILTER_ASSIGN(const auto cut, train::LiveCut::make(std::move(parts), no_pool, nullptr));

@@ -36,7 +36,7 @@ class StepTarget {
  public:
   virtual ~StepTarget() = default;
   /// How outputs of this dtype are asked for.
-  virtual std::uint64_t piece_bytes(DType dtype) const = 0;
+  virtual std::uint64_t piece_bytes() const = 0;
   /// Durable when it returns; after an error everything is as it was.
   virtual Result<WrittenStep> write(StepContent content) = 0;
   /// Applies the rules; frees what goes.

@@ -20,7 +20,7 @@ class StoreTarget final : public StepTarget {
   StoreTarget(std::shared_ptr<store::Store> store, kilter::Store reader, SaverOptions options)
       : store_(std::move(store)), reader_(std::move(reader)), options_(std::move(options)) {}
 
-  std::uint64_t piece_bytes(DType dtype) const override { return store::piece_bytes_of(dtype); }
+  std::uint64_t piece_bytes() const override { return store::kChunkReadBytes; }
 
   Result<WrittenStep> write(StepContent content) override {
     store::LaidOutFiles files{std::move(content.layout.files), std::move(content.layout.outputs),

@@ -502,7 +502,7 @@ class Store:
             file.seek(record.offset)
             payload = file.read(record.stored_bytes)
         require(len(payload) == record.stored_bytes, "the pack ends before the chunk does")
-        require(zlib.crc32(payload) == record.checksum, "a checksum is wrong")
+        require(record.form == 0 or zlib.crc32(payload) == record.checksum, "a checksum is wrong")
         plain = decode_form(record.form, payload, record.element, record.bytes, (base_element, base))
         require(blake3(plain) == record.digest, "a chunk does not match its name:", record.digest.hex())
         return plain

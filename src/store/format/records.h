@@ -36,7 +36,7 @@ struct ChunkRecord {
   ChunkKind kind = ChunkKind::kData;
   Element element = Element::kBytes;
   std::uint8_t depth = 0;
-  std::uint32_t crc32 = 0;  ///< of the payload
+  std::uint32_t crc32 = 0;  ///< of the payload; raw ones have none
   Tried tried = Tried::kFast;
 
   bool has_base() const { return form == Form::kDelta || form == Form::kCast; }

@@ -34,6 +34,22 @@ struct ChunkWriter::Ready {
   std::uint64_t held_bytes = 0;  // of the budget
 };
 
+/// A payload on its way to the disk, and its part of the budget; whoever lets go of it last, a
+/// thread of the disk's queue perhaps, gives both back.
+struct ChunkWriter::Payload {
+  Payload(ChunkWriter& of, Ready& ready)
+      : writer(of), bytes(std::move(ready.payload)), held_bytes(ready.held_bytes) {}
+  Payload(const Payload&) = delete;
+  Payload& operator=(const Payload&) = delete;
+  ~Payload() {
+    writer.spare_.give(std::move(bytes));
+    writer.release(held_bytes);
+  }
+  ChunkWriter& writer;
+  RawBytes bytes;
+  std::uint64_t held_bytes;
+};
+
 ChunkWriter::ChunkWriter(Store& store, ChunkWriterOptions options)
     : store_(store),
       options_(std::move(options)),
@@ -72,7 +88,7 @@ Status ChunkWriter::add_made(std::function<Result<MadeChunk>()> make, std::uint6
       ready.fresh = true;
       ready.record = made.record;
       ready.payload = std::move(made.payload);
-      ready.record.crc32 = payload_crc32(ready.payload);
+      ready.record.crc32 = made.record.form == Form::kRaw ? 0 : payload_crc32(ready.payload);
       return ok();
     });
   });
@@ -84,8 +100,8 @@ Status ChunkWriter::add(std::vector<std::byte> bytes, ChunkKind kind, Digest* di
   job.bytes = bytes.size();
   job.kind = kind;
   job.digest = digest;
-  job.read = [held = std::move(bytes)](std::span<std::byte> out) {
-    if (!out.empty()) std::memcpy(out.data(), held.data(), out.size());
+  job.read = [held = std::move(bytes)](std::uint64_t at, std::span<std::byte> out) {
+    std::memcpy(out.data(), held.data() + at, out.size());
     return ok();
   };
   return add(std::move(job));
@@ -106,6 +122,12 @@ bool ChunkWriter::add_known(std::span<const Digest> chunks, std::uint64_t plain_
   return true;
 }
 
+void ChunkWriter::release(std::uint64_t bytes) {
+  const std::lock_guard guard(mutex_);
+  in_flight_bytes_ -= bytes;
+  changed_.notify_all();
+}
+
 void ChunkWriter::run(std::uint64_t number, std::uint64_t bytes,
                       const std::function<Status(Ready&)>& work) {
   Ready ready;
@@ -120,18 +142,16 @@ void ChunkWriter::run(std::uint64_t number, std::uint64_t bytes,
     if (error_) error_ = std::move(made);
     ready.fresh = false;
   }
-  ready.held_bytes = bytes;
+  if (!ready.fresh) ready.payload = {};
+  ready.held_bytes = std::min<std::uint64_t>(bytes, ready.payload.capacity());
+  release(bytes - ready.held_bytes);
   hand_over(number, std::move(ready));
 }
 
 Status ChunkWriter::make(ChunkJob& job, Ready& ready) {
   RawBytes plain = spare_.take(static_cast<std::size_t>(job.bytes));
-  KILTER_TRY(job.read(plain));
   ChunkRecord& record = ready.record;
-  record.digest = blake3(plain);
-  record.bytes = static_cast<std::uint32_t>(plain.size());
-  record.kind = job.kind;
-  record.element = job.element;
+  KILTER_TRY(read(job, plain, record));
   *job.digest = record.digest;
   KILTER_ASSIGN(ready.fresh, claim(record.digest));
   if (!ready.fresh) {
@@ -141,9 +161,28 @@ Status ChunkWriter::make(ChunkJob& job, Ready& ready) {
   EncodedChunk encoded;
   if (!leave_raw(job)) encoded = encode_smallest(job.element, plain, {}, options_.effort);
   record.form = encoded.form;
-  ready.payload = encoded.form == Form::kRaw ? std::move(plain) : std::move(encoded.payload);
-  if (encoded.form != Form::kRaw) spare_.give(std::move(plain));
+  if (encoded.form == Form::kRaw) {
+    ready.payload = std::move(plain);  // its digest is its checksum
+    return ok();
+  }
+  spare_.give(std::move(plain));
+  ready.payload = std::move(encoded.payload);
   record.crc32 = payload_crc32(ready.payload);
+  return ok();
+}
+
+/// The plain bytes and their digest.
+Status ChunkWriter::read(ChunkJob& job, std::span<std::byte> plain, ChunkRecord& record) {
+  Blake3 hasher;
+  for (std::size_t at = 0; at < plain.size(); at += kChunkReadBytes) {
+    const auto block = plain.subspan(at, std::min(kChunkReadBytes, plain.size() - at));
+    KILTER_TRY(job.read(at, block));
+    hasher.update(block);
+  }
+  record.digest = hasher.finish();
+  record.bytes = static_cast<std::uint32_t>(plain.size());
+  record.kind = job.kind;
+  record.element = job.element;
   return ok();
 }
 
@@ -175,37 +214,41 @@ void ChunkWriter::hand_over(std::uint64_t number, Ready ready) {
     Ready next = std::move(ready_.begin()->second);
     ready_.erase(ready_.begin());
     ++next_written_;
-    if (next.fresh && error_) {
-      guard.unlock();
-      const auto begun = std::chrono::steady_clock::now();
-      Status written = write(next);
-      const auto took = std::chrono::steady_clock::now() - begun;
-      guard.lock();
-      raw_share_.written(next.payload.size(), took);
-      if (!written && error_) error_ = std::move(written);
+    count(next);
+    if (!next.fresh || !error_) {
+      in_flight_bytes_ -= next.held_bytes;
+      continue;
     }
-    ++totals_.chunk_count;
-    totals_.plain_bytes += next.record.bytes;
-    if (next.fresh) {
-      ++totals_.new_chunk_count;
-      totals_.new_plain_bytes += next.record.bytes;
-      totals_.stored_bytes += next.payload.size();
-    }
-    in_flight_bytes_ -= next.held_bytes;
-    spare_.give(std::move(next.payload));
-    changed_.notify_all();
+    guard.unlock();
+    const std::size_t bytes = next.payload.size();
+    const auto begun = std::chrono::steady_clock::now();
+    Status written = write(next.record, std::make_shared<Payload>(*this, next));
+    const auto took = std::chrono::steady_clock::now() - begun;
+    guard.lock();
+    raw_share_.written(bytes, took);
+    if (!written && error_) error_ = std::move(written);
   }
   writing_ = false;
   changed_.notify_all();
 }
 
-Status ChunkWriter::write(Ready& ready) {
+void ChunkWriter::count(const Ready& ready) {
+  ++totals_.chunk_count;
+  totals_.plain_bytes += ready.record.bytes;
+  if (!ready.fresh) return;
+  ++totals_.new_chunk_count;
+  totals_.new_plain_bytes += ready.record.bytes;
+  totals_.stored_bytes += ready.payload.size();
+}
+
+Status ChunkWriter::write(const ChunkRecord& record, std::shared_ptr<const Payload> payload) {
   if (options_.discard) return ok();
   if (pack_ == nullptr) {
     KILTER_ASSIGN(pack_, PackWriter::begin(store_.place()));
     if (!options_.condemned.empty()) KILTER_TRY(add_salt(*pack_));
   }
-  KILTER_TRY(pack_->add(ready.record, ready.payload));
+  const Bytes bytes = payload->bytes;
+  KILTER_TRY(pack_->add(record, bytes, std::move(payload)));
   return pack_->full() ? close_pack() : ok();
 }
 

@@ -39,10 +39,14 @@ struct ChunkWriterTotals {
   std::uint64_t unread_bytes = 0;  ///< of add_known(), part of plain_bytes
 };
 
+/// A chunk is read in blocks of so many bytes, the last one shorter: small enough to stay in a
+/// processor's cache until it is hashed.
+inline constexpr std::size_t kChunkReadBytes = 256 << 10;
+
 /// A chunk to be stored.
 struct ChunkJob {
-  /// Fills the chunk's plain bytes; runs on a worker.
-  std::function<Status(std::span<std::byte>)> read;
+  /// Fills one block of the chunk's plain bytes; runs on a worker.
+  std::function<Status(std::uint64_t at, std::span<std::byte>)> read;
   std::uint64_t bytes = 0;
   ChunkKind kind = ChunkKind::kData;
   Element element = Element::kBytes;
@@ -84,13 +88,17 @@ class ChunkWriter {
 
  private:
   struct Ready;
+  struct Payload;
   Result<std::uint64_t> reserve(std::uint64_t bytes);
   void run(std::uint64_t number, std::uint64_t bytes, const std::function<Status(Ready&)>& work);
   Status make(ChunkJob& job, Ready& ready);
+  Status read(ChunkJob& job, std::span<std::byte> plain, ChunkRecord& record);
   Result<bool> claim(const Digest& digest);
   bool leave_raw(const ChunkJob& job);
+  void release(std::uint64_t bytes);
   void hand_over(std::uint64_t number, Ready ready);
-  Status write(Ready& ready);
+  void count(const Ready& ready);
+  Status write(const ChunkRecord& record, std::shared_ptr<const Payload> payload);
   Status close_pack();
   Status wait_published();
 
@@ -108,7 +116,7 @@ class ChunkWriter {
   std::map<std::uint64_t, Ready> ready_;
   std::unordered_set<Digest, DigestHash> claimed_;
   RawShare raw_share_;
-  SpareBytes spare_{options_.memory_bytes / 8};  // of the same budget
+  SpareBytes spare_{options_.memory_bytes / 3};  // of the same budget
   ChunkWriterTotals totals_;
 
   std::unique_ptr<PackWriter> pack_;

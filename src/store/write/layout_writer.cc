@@ -85,8 +85,8 @@ class LayoutWriter {
       job.bytes = std::min(tensor.piece_bytes, tensor.bytes - begin);
       job.element = element_of(tensor.dtype);
       job.digest = &tensor.chunks[i];
-      job.read = [&source = source_, output, begin](std::span<std::byte> out) {
-        return source.read(output, begin, out);
+      job.read = [&source = source_, output, begin](std::uint64_t at, std::span<std::byte> out) {
+        return source.read(output, begin + at, out);
       };
       KILTER_TRY(writer_.add(std::move(job)));
       KILTER_TRY(context_.check());

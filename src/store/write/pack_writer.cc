@@ -5,11 +5,14 @@
 #include "base/checked.h"
 #include "base/try.h"
 #include "io/append_writer.h"
+#include "io/buffer_pool.h"
 
 namespace kilter::store {
 namespace {
 
 constexpr std::uint64_t kPackWriterMemoryBytes = 16ULL << 20;
+/// Smaller payloads are copied: the gap before them would be too large a part of them.
+constexpr std::size_t kLentBytesMin = 1 << 20;
 
 }  // namespace
 
@@ -36,24 +39,30 @@ bool PackWriter::full() const {
   return bytes() >= kPackBytesTarget || records_.size() >= kPackChunksMax;
 }
 
-Status PackWriter::add(ChunkRecord record, Bytes payload) {
-  static constexpr std::array<std::byte, kPayloadAlignBytes> kZeros{};
+Status PackWriter::add(ChunkRecord record, Bytes payload) { return add(record, payload, nullptr); }
+
+Status PackWriter::add(ChunkRecord record, Bytes payload, std::shared_ptr<const void> keeper) {
+  // What is written from where it lies begins where the file system can write directly.
+  const bool lent = keeper != nullptr && payload.size() >= kLentBytesMin;
+  KILTER_TRY(pad(lent ? io::kDirectAlignBytes : kPayloadAlignBytes));
   io::AppendWriter& writer = *stream_->writer;
-  const std::uint64_t offset = round_up(writer.bytes(), kPayloadAlignBytes);
-  KILTER_TRY(writer.append(Bytes(kZeros).first(offset - writer.bytes())));
-  record.offset_bytes = offset;
+  record.offset_bytes = writer.bytes();
   record.stored_bytes = static_cast<std::uint32_t>(payload.size());
-  KILTER_TRY(writer.append(payload));
+  KILTER_TRY(lent ? writer.append(payload, std::move(keeper)) : writer.append(payload));
   records_.push_back(record);
   return ok();
 }
 
+Status PackWriter::pad(std::uint64_t align_bytes) {
+  static constexpr std::array<std::byte, io::kDirectAlignBytes> kZeros{};
+  const std::uint64_t end = stream_->writer->bytes();
+  return stream_->writer->append(Bytes(kZeros).first(round_up(end, align_bytes) - end));
+}
+
 Result<PackWriter::Finished> PackWriter::seal() {
-  static constexpr std::array<std::byte, kPayloadAlignBytes> kZeros{};
+  KILTER_TRY(pad(kPayloadAlignBytes));
   io::AppendWriter& writer = *stream_->writer;
-  const std::uint64_t end = round_up(writer.bytes(), kPayloadAlignBytes);
-  KILTER_TRY(writer.append(Bytes(kZeros).first(end - writer.bytes())));
-  const PackEnd tail = pack_end(records_, end);
+  const PackEnd tail = pack_end(records_, writer.bytes());
   KILTER_TRY(writer.append(tail.bytes));
   const std::uint64_t total = writer.bytes();
   KILTER_TRY(writer.finish());

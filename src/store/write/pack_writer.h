@@ -19,6 +19,8 @@ class PackWriter {
 
   /// Appends a payload; fills the record's place and checksum.
   Status add(ChunkRecord record, Bytes payload);
+  /// The same; `keeper` holds the payload until it is written, and a large one is not copied.
+  Status add(ChunkRecord record, Bytes payload, std::shared_ptr<const void> keeper);
   std::uint64_t bytes() const;
   std::size_t chunk_count() const { return records_.size(); }
   bool full() const;
@@ -35,6 +37,7 @@ class PackWriter {
  private:
   struct Stream;
   explicit PackWriter(std::unique_ptr<Stream> stream);
+  Status pad(std::uint64_t align_bytes);
   std::unique_ptr<Stream> stream_;
   std::vector<ChunkRecord> records_;
   std::string name_;  // once it is sealed

@@ -23,13 +23,15 @@ class SpareBytes {
     RawBytes out;
     {
       const std::lock_guard guard(mutex_);
-      const auto fits = std::ranges::find_if(kept_, [size](const RawBytes& bytes) {
-        return bytes.capacity() >= size && bytes.capacity() / 2 <= size;
-      });
-      if (fits != kept_.end()) {
+      // What came back last is the likeliest to be in a cache still.
+      const auto fits =
+          std::ranges::find_if(kept_.rbegin(), kept_.rend(), [size](const auto& bytes) {
+            return bytes.capacity() >= size && bytes.capacity() / 2 <= size;
+          });
+      if (fits != kept_.rend()) {
         kept_bytes_ -= fits->capacity();
         out = std::move(*fits);
-        kept_.erase(fits);
+        kept_.erase(std::next(fits).base());
       }
     }
     out.resize(size);

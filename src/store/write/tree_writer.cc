@@ -157,8 +157,9 @@ class TreeWriter {
       job.bytes = std::min(tensor.piece_bytes, tensor.bytes - begin);
       job.element = element_of(tensor.dtype);
       job.digest = &tensor.chunks[i];
-      job.read = [file, offset = tensor.offset_bytes + begin](std::span<std::byte> out) {
-        return file->read_at(offset, out);
+      job.read = [file, offset = tensor.offset_bytes + begin](std::uint64_t at,
+                                                              std::span<std::byte> out) {
+        return file->read_at(offset + at, out);
       };
       const std::uint64_t bytes = job.bytes;
       KILTER_TRY(writer_.add(std::move(job)));
