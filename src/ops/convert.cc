@@ -11,13 +11,14 @@
 #include "flow/engine.h"
 #include "formats/format.h"
 #include "formats/state_json/state_json.h"
-#include "formats/tensorflow/tensorflow_format.h"
 #include "formats/torch/substitutes.h"
 #include "io/file_system.h"
 #include "io/publish.h"
 #include "ops/companion_sink.h"
+#include "ops/companions.h"
 #include "ops/convert_plan.h"
 #include "ops/convert_run.h"
+#include "ops/output_place.h"
 #include "ops/selection.h"
 #include "ops/state_values.h"
 
@@ -25,75 +26,10 @@ namespace kilter::ops {
 
 namespace {
 
-/// Where the output goes: `folder` holds the files; for a single file, `stem` and `extension` name
-/// it.
-struct Place {
-  bool is_folder = false;
-  std::string parent;  ///< of the output
-  std::string path;    ///< the output itself
-  std::string stem = "model";
-  std::string extension;
-};
-
-Place place_of(std::string path, bool wants_folder) {
-  Place place;
-  while (path.size() > 1 && path.back() == '/') {
-    path.pop_back();
-    wants_folder = true;
-  }
-  place.path = path;
-  const auto slash = path.find_last_of('/');
-  place.parent = slash == std::string::npos ? "" : path.substr(0, std::max<std::size_t>(slash, 1));
-  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
-  const auto dot = name.find_last_of('.');
-  const bool named_file = dot != std::string::npos && dot > 0;
-  place.is_folder = wants_folder || !named_file;
-  if (!place.is_folder) {
-    place.stem = name.substr(0, dot);
-    place.extension = name.substr(dot);
-  }
-  return place;
-}
-
 std::vector<std::string> names_by_tensor(const Selection& selection) {
   std::vector<std::string> names(selection.tensors.size());
   for (const Selected& one : selection.tensors) names[one.tensor] = one.name;
   return names;
-}
-
-bool is_named(const std::string& path, std::string_view name) {
-  return path.ends_with(name) &&
-         (path.size() == name.size() || path[path.size() - name.size() - 1] == '/');
-}
-
-/// Files that mean nothing without those a conversion replaces, or that hold what it took over.
-bool is_replaced(const std::string& path, const std::set<std::string>& bundle_indexes) {
-  constexpr std::string_view kSuffixes[] = {".index.json", ".state.json", ".safetensors", ".bin",
-                                            ".pt",         ".pth",        ".distcp"};
-  // What DeepSpeed leaves beside a tag's folder.
-  constexpr std::string_view kNames[] = {"latest", "latest_universal", "zero_to_fp32.py",
-                                         "zero_to_torch.py"};
-  return std::any_of(std::begin(kSuffixes), std::end(kSuffixes),
-                     [&](std::string_view suffix) { return path.ends_with(suffix); }) ||
-         std::find(std::begin(kNames), std::end(kNames), path) != std::end(kNames) ||
-         is_named(path, ".metadata") || formats::prefix_of_data(path) ||
-         bundle_indexes.contains(path);
-}
-
-/// Files of a folder that hold no tensors and no index of shards: config, tokenizer, card, licence.
-std::vector<std::uint32_t> companion_files(const CheckpointData& data) {
-  std::set<std::uint32_t> weights;
-  std::set<std::string> bundle_indexes;
-  for (const FileEntry& file : data.index.files)
-    if (const auto prefix = formats::prefix_of_data(file.path))
-      bundle_indexes.insert(*prefix + ".index");
-  for (const StorageInfo& storage : data.index.storages) weights.insert(storage.file);
-  std::vector<std::uint32_t> out;
-  for (std::uint32_t i = 0; i < data.index.files.size(); ++i) {
-    const std::string& path = data.index.files[i].path;
-    if (!weights.contains(i) && !is_replaced(path, bundle_indexes)) out.push_back(i);
-  }
-  return out;
 }
 
 /// One conversion, step by step; members are what the steps hand to each other.
@@ -250,13 +186,7 @@ class Conversion {
             {entry.path, "dropped", "a single file holds no companions: give a folder as DST"});
         continue;
       }
-      PlanOutput output;
-      output.name = entry.path;
-      output.dtype = DType::kU8;
-      output.shape = {static_cast<std::int64_t>(entry.bytes)};
-      output.bytes = entry.bytes;
-      output.inputs = {{source_.source(), InputKind::kFile, file, 0}};
-      conversion_.plan.outputs.push_back(std::move(output));
+      conversion_.plan.outputs.push_back(companion_output(source_, file));
       report_.values.push_back({entry.path, "kept", "copied"});
     }
   }

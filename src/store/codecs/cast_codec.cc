@@ -3,7 +3,7 @@
 
 #include "store/codecs/element.h"
 #include "store/codecs/forms.h"
-#include "store/codecs/kernels/cast_kernel.h"
+#include "tensor/kernels/narrow_float.h"
 #include "store/codecs/payload_io.h"
 #include "store/codecs/sample.h"
 
@@ -32,7 +32,7 @@ void for_exceptions(Element element, Bytes plain, Bytes base, F&& f) {
   std::array<std::byte, 2 * kSegmentElements> rounded;
   for (std::size_t first = 0; first < elements; first += kSegmentElements) {
     const std::size_t count = std::min(kSegmentElements, elements - first);
-    narrow_floats(*narrow_of(element), base.data() + 4 * first, count, rounded.data());
+    narrow_float32(*narrow_of(element), base.data() + 4 * first, count, rounded.data());
     const std::byte* found = plain.data() + first * width;
     if (std::memcmp(found, rounded.data(), count * width) == 0) continue;
     for (std::size_t i = 0; i < count; ++i) {
@@ -90,7 +90,7 @@ class CastCodec final : public Codec {
     PayloadReader in(payload);
     KILTER_TRY(in.layout());
     KILTER_ASSIGN(const std::uint32_t exceptions, in.u32());
-    narrow_floats(*narrow_of(element), base->plain.data(), elements, plain.data());
+    narrow_float32(*narrow_of(element), base->plain.data(), elements, plain.data());
     std::uint64_t next = 0;
     for (std::uint32_t k = 0; k < exceptions; ++k, ++next) {
       KILTER_ASSIGN(const std::uint32_t gap, in.varint());

@@ -9,7 +9,7 @@
 #include <random>
 #include <vector>
 
-#include "store/codecs/kernels/cast_kernel.h"
+#include "tensor/kernels/narrow_float.h"
 #include "store/codecs/kernels/count_kernel.h"
 #include "store/codecs/kernels/planes_kernel.h"
 #include "store/codecs/kernels/rans_kernel.h"
@@ -315,7 +315,7 @@ void check_vectors_round_as_single_elements_do() {
     if (random() % 8 == 0) bits |= 0x7F800000;
   }
   std::vector<std::uint16_t> narrow(wide.size());
-  narrow_floats(kNarrowBf16, reinterpret_cast<const std::byte*>(wide.data()), wide.size(),
+  narrow_float32(kNarrowBf16, reinterpret_cast<const std::byte*>(wide.data()), wide.size(),
                 reinterpret_cast<std::byte*>(narrow.data()));
   for (std::size_t i = 0; i < wide.size(); ++i) {
     ASSERT_EQ(narrow[i], narrow_float(kNarrowBf16, wide[i])) << wide[i];

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace kilter::store {
+namespace kilter {
 
 /// A float of one sign bit, then exponent and mantissa.
 struct NarrowFloat {
@@ -23,8 +23,8 @@ inline constexpr NarrowFloat kNarrowF8E5M2{5, 2, 0x7C, 0x7C, 0x7E};
 /// The pattern nearest to the float32 of these bits, ties to even.
 std::uint32_t narrow_float(const NarrowFloat& to, std::uint32_t bits);
 
-/// `narrow` [count] = `wide` [count] rounded. Elements of 1 or 2 bytes, as `to` has bits.
-void narrow_floats(const NarrowFloat& to, const std::byte* wide, std::size_t count,
-                   std::byte* narrow);
+/// `narrow` [count] = the float32 in `wide` rounded. Elements of 1 or 2 bytes, as `to` has bits.
+void narrow_float32(const NarrowFloat& to, const std::byte* wide, std::size_t count,
+                    std::byte* narrow);
 
-}  // namespace kilter::store
+}  // namespace kilter

@@ -1,4 +1,4 @@
-#include "store/codecs/kernels/cast_kernel.h"
+#include "tensor/kernels/narrow_float.h"
 
 #include <algorithm>
 #include <cstring>
@@ -6,12 +6,12 @@
 // The loop for bf16 is plain: compiled once for each instruction set, the compiler makes vectors
 // of it.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "store/codecs/kernels/cast_kernel.cc"
+#define HWY_TARGET_INCLUDE "tensor/kernels/narrow_float.cc"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace kilter::store::HWY_NAMESPACE {
+namespace kilter::HWY_NAMESPACE {
 
 void narrow_to_bf16(const std::byte* wide, std::size_t count, std::byte* narrow) {
   for (std::size_t i = 0; i < count; ++i) {
@@ -24,11 +24,11 @@ void narrow_to_bf16(const std::byte* wide, std::size_t count, std::byte* narrow)
   }
 }
 
-}  // namespace kilter::store::HWY_NAMESPACE
+}  // namespace kilter::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace kilter::store {
+namespace kilter {
 namespace {
 
 HWY_EXPORT(narrow_to_bf16);
@@ -58,8 +58,8 @@ std::uint32_t narrow_float(const NarrowFloat& to, std::uint32_t bits) {
   return sign | (out >= to.overflow ? to.overflow_becomes : out);
 }
 
-void narrow_floats(const NarrowFloat& to, const std::byte* wide, std::size_t count,
-                   std::byte* narrow) {
+void narrow_float32(const NarrowFloat& to, const std::byte* wide, std::size_t count,
+                    std::byte* narrow) {
   if (to.exponent_bits == 8) return HWY_DYNAMIC_DISPATCH(narrow_to_bf16)(wide, count, narrow);
   const std::size_t width = (1 + to.exponent_bits + to.mantissa_bits) / 8;
   for (std::size_t i = 0; i < count; ++i) {
@@ -70,5 +70,5 @@ void narrow_floats(const NarrowFloat& to, const std::byte* wide, std::size_t cou
   }
 }
 
-}  // namespace kilter::store
+}  // namespace kilter
 #endif  // HWY_ONCE

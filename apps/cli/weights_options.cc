@@ -1,0 +1,130 @@
+#include "cli/weights_options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <map>
+#include <vector>
+
+#include "base/text.h"
+#include "base/try.h"
+#include "cli/style.h"
+
+namespace kilter::cli {
+namespace {
+
+constexpr std::size_t kWeightRowsMax = 20;  // the full list is in --json and --report
+
+std::string describe(const WeightsReport::Tensor& tensor) {
+  std::string out = tensor.fate;
+  if (tensor.from != tensor.to)
+    out += " " + std::string(dtype_name(tensor.from)) + " -> " + std::string(dtype_name(tensor.to));
+  if (!tensor.reason.empty()) out += ": " + escape_text(tensor.reason);
+  if (tensor.too_large > 0) out += ", " + format_count(tensor.too_large) + " too large";
+  return out;
+}
+
+void print_rows(const WeightsReport& report, const Style& style, bool every) {
+  std::size_t shown = 0, left = 0;
+  for (const auto& tensor : report.tensors) {
+    if (!every && tensor.reason.empty() && tensor.too_large == 0) continue;
+    if (!every && ++shown > kWeightRowsMax) {
+      ++left;
+      continue;
+    }
+    std::printf("    %s  %s\n", style.name(escape_text(tensor.name)).c_str(),
+                describe(tensor).c_str());
+  }
+  if (left > 0) std::printf("    … %s more: --report lists all\n", format_count(left).c_str());
+}
+
+/// What rounding did: in all, and where most.
+void print_errors(const WeightsReport& report, const Style& style) {
+  std::vector<const WeightsReport::Tensor*> worst;
+  for (const auto& tensor : report.tensors)
+    if (tensor.measured && tensor.rms_error > 0) worst.push_back(&tensor);
+  const bool measured =
+      std::ranges::any_of(report.tensors, [](const auto& tensor) { return tensor.measured; });
+  if (!measured) return;
+  std::printf("  error    RMS %.3g, largest %.3g, cosine %.9f\n", report.rms_error,
+              report.largest_error, report.cosine);
+  std::ranges::stable_sort(worst,
+                           [](const auto* a, const auto* b) { return a->cosine < b->cosine; });
+  for (std::size_t i = 0; i < std::min<std::size_t>(worst.size(), 3); ++i)
+    std::printf("    %s  RMS %.3g, largest %.3g, cosine %.9f\n",
+                style.name(escape_text(worst[i]->name)).c_str(), worst[i]->rms_error,
+                worst[i]->largest_error, worst[i]->cosine);
+}
+
+void print_text(const WeightsReport& report, const Terminal& terminal, bool every) {
+  const Style style(terminal.colour_out);
+  std::map<std::string, std::size_t> fates;
+  for (const auto& tensor : report.tensors) ++fates[tensor.fate];
+  std::string sources, tally;
+  for (const std::string& source : report.sources)
+    sources += (sources.empty() ? "" : " + ") + escape_text(source);
+  for (const auto& [fate, count] : fates)
+    tally += (tally.empty() ? "" : ", ") + format_count(count) + " " + fate;
+  std::printf("%s: %s -> %s (%s)%s\n", report.verb.c_str(), sources.c_str(),
+              escape_text(report.target_path).c_str(), report.target_format.c_str(),
+              report.dry_run ? ", nothing written" : "");
+  std::printf("  tensors  %s\n", tally.c_str());
+  print_rows(report, style, every);
+  print_errors(report, style);
+  for (const auto& [name, bytes] : report.files)
+    std::printf("  file     %s  %s\n", escape_text(name).c_str(), format_bytes(bytes).c_str());
+  if (report.dry_run || report.seconds <= 0) return;
+  std::printf("  written  %s in %.2f s (%s)\n", format_bytes(report.written_bytes).c_str(),
+              report.seconds,
+              format_rate(static_cast<double>(report.written_bytes) / report.seconds).c_str());
+}
+
+}  // namespace
+
+Status read_weights_options(const Invocation& invocation, WeightsOptions& options) {
+  const Arguments& arguments = invocation.arguments;
+  options.to = arguments.text("to");
+  options.shard_bytes_max = arguments.bytes("max-shard-size", 0);
+  options.dry_run = arguments.has("dry-run");
+  options.force = arguments.has("force");
+  options.max_memory_bytes = arguments.bytes("max-memory", options.max_memory_bytes);
+  options.thread_count = arguments.count("threads", 0);
+  options.direct_io = !arguments.has("buffered");
+  options.context = invocation.context;
+  for (const std::string& name : arguments.all("allow")) {
+    const auto allow = allow_from_name(name);
+    if (!allow)
+      return fail(Error(ErrorCode::kInvalidArgument, "--allow does not know '" + name + "'")
+                      .advise("one of missing, extra, shape, dtype, values, nonfinite, overflow"));
+    options.allow.insert(*allow);
+  }
+  return ok();
+}
+
+Result<DType> read_float_dtype(const std::string& name) {
+  if (name == "f8_e4m3") return DType::kF8E4M3FN;
+  if (const auto dtype = dtype_from_name(name)) return *dtype;
+  if (const auto dtype = dtype_from_torch(name)) return *dtype;
+  return fail(Error(ErrorCode::kInvalidArgument, "no dtype is called '" + name + "'")
+                  .advise("one of f64, f32, bf16, f16, f8_e4m3, f8_e5m2"));
+}
+
+Result<double> read_number(const std::string& text, std::string_view option) {
+  double value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stopped, error] = std::from_chars(text.data(), end, value);
+  if (error == std::errc() && stopped == end && !text.empty()) return value;
+  return fail(ErrorCode::kInvalidArgument,
+              std::string(option) + " wants a number, not '" + text + "'");
+}
+
+int print_weights(const Result<WeightsReport>& report, const Invocation& invocation) {
+  if (!report) return report_error(report.error(), invocation.terminal);
+  if (invocation.terminal.json)
+    std::printf("%s\n", weights_json(*report).c_str());
+  else if (!invocation.terminal.quiet)
+    print_text(*report, invocation.terminal, invocation.arguments.has("report"));
+  return 0;
+}
+
+}  // namespace kilter::cli

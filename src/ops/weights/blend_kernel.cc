@@ -1,0 +1,141 @@
+#include "ops/weights/blend_kernel.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+
+#include "base/try.h"
+
+namespace kilter::ops {
+namespace {
+
+constexpr std::size_t kBlockElements = 1024;  // three buffers of doubles stay in the first cache
+using Block = std::array<double, kBlockElements>;
+
+std::size_t width_of(DType dtype) { return dtype_row(dtype).bits / 8U; }
+
+}  // namespace
+
+void RoundingError::add(std::span<const double> wanted, std::span<const double> got,
+                        std::uint64_t too_large) {
+  double largest = 0, squares = 0, dot = 0, wanted_squares = 0, got_squares = 0;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (!std::isfinite(wanted[i]) || !std::isfinite(got[i])) continue;
+    const double difference = got[i] - wanted[i];
+    largest = std::max(largest, std::fabs(difference));
+    squares += difference * difference;
+    dot += wanted[i] * got[i];
+    wanted_squares += wanted[i] * wanted[i];
+    got_squares += got[i] * got[i];
+  }
+  const std::lock_guard guard(mutex_);
+  elements_ += wanted.size();
+  too_large_ += too_large;
+  largest_ = std::max(largest_, largest);
+  squares_ += squares;
+  dot_ += dot;
+  wanted_squares_ += wanted_squares;
+  got_squares_ += got_squares;
+}
+
+RoundingError& RoundingError::operator+=(const RoundingError& other) {
+  elements_ += other.elements_;
+  too_large_ += other.too_large_;
+  largest_ = std::max(largest_, other.largest_);
+  squares_ += other.squares_;
+  dot_ += other.dot_;
+  wanted_squares_ += other.wanted_squares_;
+  got_squares_ += other.got_squares_;
+  return *this;
+}
+
+double RoundingError::rms() const {
+  return elements_ == 0 ? 0 : std::sqrt(squares_ / static_cast<double>(elements_));
+}
+
+double RoundingError::cosine() const {
+  const double norms = std::sqrt(wanted_squares_) * std::sqrt(got_squares_);
+  return norms > 0 ? std::min(dot_ / norms, 1.0) : 1;
+}
+
+Status BlendKernel::run(const KernelTile& tile) const {
+  const std::size_t elements = tile.out.size() / width_of(rules_.to);
+  for (std::size_t first = 0; first < elements; first += kBlockElements)
+    KILTER_TRY(run_block(tile, first, std::min(kBlockElements, elements - first)));
+  return ok();
+}
+
+Status BlendKernel::run_block(const KernelTile& tile, std::size_t first, std::size_t count) const {
+  Block sum, values;
+  for (std::size_t i = 0; i < rules_.terms.size(); ++i) {
+    const BlendTerm& term = rules_.terms[i];
+    const std::byte* const in = tile.inputs[i].data() + first * width_of(term.dtype);
+    widen_floats(term.dtype, in, count, i == 0 ? sum.data() : values.data());
+    if (i == 0)
+      scale(term.weight, std::span(sum).first(count));
+    else
+      add_weighted(term.weight, std::span(values).first(count), sum.data());
+  }
+  const std::span<const double> wanted = std::span(sum).first(count);
+  const RangeCounts counts = count_range(rules_.to, wanted);
+  if (counts != RangeCounts{}) KILTER_TRY(check(tile, first, wanted, counts));
+  std::byte* const out = tile.out.data() + first * width_of(rules_.to);
+  narrow_floats(rules_.to, wanted.data(), count, out);
+  if (rules_.error != nullptr) {
+    widen_floats(rules_.to, out, count, values.data());
+    rules_.error->add(wanted, std::span(values).first(count), counts.too_large);
+  }
+  return ok();
+}
+
+Status BlendKernel::check(const KernelTile& tile, std::size_t first, std::span<const double> sum,
+                          const RangeCounts& counts) const {
+  if (counts.not_finite != 0 && !rules_.allow_not_finite)
+    return fail(not_finite(tile, first, sum.size()));
+  if (counts.too_large == 0 || rules_.allow_too_large) return ok();
+  const auto worst = std::ranges::max(
+      sum, {}, [](double value) { return std::isfinite(value) ? std::fabs(value) : 0.0; });
+  Error error(ErrorCode::kOutOfRange,
+              fmt::format("numbers are too large for {}", dtype_name(rules_.to)));
+  error.tensor = rules_.tensor;
+  error.path = rules_.terms.front().path;
+  error.found = fmt::format("{:g}", worst);
+  error.hint = "keep this tensor (--keep 'NAME=f32'), or give --allow overflow";
+  return fail(std::move(error));
+}
+
+Error BlendKernel::not_finite(const KernelTile& tile, std::size_t first, std::size_t count) const {
+  Error error(ErrorCode::kMalformed, "weights are NaN or infinite");
+  error.tensor = rules_.tensor;
+  error.hint = "give --allow nonfinite to blend them all the same";
+  Block values;
+  for (std::size_t i = 0; i < rules_.terms.size(); ++i) {
+    const BlendTerm& term = rules_.terms[i];
+    widen_floats(term.dtype, tile.inputs[i].data() + first * width_of(term.dtype), count,
+                 values.data());
+    const RangeCounts its = count_range(DType::kF64, std::span(values).first(count));
+    if (its.not_finite == 0) continue;
+    error.path = term.path;
+    break;
+  }
+  return error;
+}
+
+Status EqualKernel::run(const KernelTile& tile) const {
+  for (std::size_t i = 1; i < tile.inputs.size(); ++i) {
+    if (std::ranges::equal(tile.inputs[0], tile.inputs[i])) continue;
+    Error error(ErrorCode::kInvalidArgument, "integers differ, and cannot be blended");
+    error.tensor = tensor_;
+    error.path = paths_[i];
+    error.expected = "the values of " + paths_[0];
+    error.hint = "give --allow values to take those of the first";
+    return fail(std::move(error));
+  }
+  std::memcpy(tile.out.data(), tile.inputs[0].data(), tile.out.size());
+  return ok();
+}
+
+}  // namespace kilter::ops

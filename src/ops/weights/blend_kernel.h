@@ -1,0 +1,80 @@
+// The arithmetic of casts and linear blends.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "kilter/dtype.h"
+
+#include "flow/plan.h"
+#include "tensor/kernels/float_values.h"
+
+namespace kilter::ops {
+
+/// What rounding did to one tensor; from several threads. Sums are added as tiles come, so their
+/// last digits may differ from run to run: for reports, never for what is written.
+class RoundingError {
+ public:
+  /// `wanted` became `got`.
+  void add(std::span<const double> wanted, std::span<const double> got, std::uint64_t too_large);
+  std::uint64_t elements() const { return elements_; }
+  std::uint64_t too_large() const { return too_large_; }
+  double largest() const { return largest_; }
+  double rms() const;
+  double cosine() const;
+  RoundingError& operator+=(const RoundingError& other);
+
+ private:
+  std::mutex mutex_;
+  std::uint64_t elements_ = 0, too_large_ = 0;
+  double largest_ = 0, squares_ = 0, dot_ = 0, wanted_squares_ = 0, got_squares_ = 0;
+};
+
+/// One output tensor: the weighted sum of the same elements of each input, rounded once.
+struct BlendTerm {
+  DType dtype = DType::kF32;
+  double weight = 1;
+  std::string path;  ///< of the input, for messages
+};
+struct BlendRules {
+  std::string tensor;
+  DType to = DType::kF32;
+  std::vector<BlendTerm> terms;
+  bool allow_too_large = false;
+  bool allow_not_finite = false;
+  RoundingError* error = nullptr;  ///< measured where it is given
+};
+
+class BlendKernel : public Kernel {
+ public:
+  explicit BlendKernel(BlendRules rules) : rules_(std::move(rules)) {}
+  std::string name() const override { return rules_.terms.size() == 1 ? "cast" : "blend"; }
+  /// Errors: kOutOfRange where a finite number becomes none, kMalformed where an input has NaN or
+  /// an infinity, unless allowed.
+  Status run(const KernelTile& tile) const override;
+
+ private:
+  Status run_block(const KernelTile& tile, std::size_t first, std::size_t count) const;
+  Status check(const KernelTile& tile, std::size_t first, std::span<const double> sum,
+               const RangeCounts& counts) const;
+  Error not_finite(const KernelTile& tile, std::size_t first, std::size_t count) const;
+  BlendRules rules_;
+};
+
+/// Tensors that are no numbers to blend: copies the first input and wants the others to be the
+/// same.
+class EqualKernel : public Kernel {
+ public:
+  EqualKernel(std::string tensor, std::vector<std::string> paths)
+      : tensor_(std::move(tensor)), paths_(std::move(paths)) {}
+  std::string name() const override { return "equal"; }
+  Status run(const KernelTile& tile) const override;
+
+ private:
+  std::string tensor_;
+  std::vector<std::string> paths_;
+};
+
+}  // namespace kilter::ops

@@ -1,0 +1,226 @@
+#include "ops/weights/blend_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "base/try.h"
+#include "ops/weights/blend_kernel.h"
+
+namespace kilter::ops {
+namespace {
+
+std::string shape_text(const TensorInfo& tensor) {
+  return fmt::format("{} [{}]", dtype_name(tensor.dtype), fmt::join(tensor.shape, ", "));
+}
+
+/// What does not fit, kind by kind, so that one message tells all of it.
+class Mismatches {
+ public:
+  explicit Mismatches(const std::set<Allow>& allow) : allow_(allow) {}
+
+  /// True if it is allowed.
+  bool allowed(Allow kind, const std::string& path, const std::string& tensor,
+               const std::string& what) {
+    if (allow_.contains(kind)) return true;
+    auto& row = rows_[kind];
+    if (row.size() < kShown) row.push_back(fmt::format("{}: {} {}", path, tensor, what));
+    ++counts_[kind];
+    return false;
+  }
+
+  Status status() const {
+    if (rows_.empty()) return ok();
+    std::string text = "the inputs do not fit together";
+    std::string hint;
+    for (const auto& [kind, row] : rows_) {
+      text += fmt::format("; {}", fmt::join(row, "; "));
+      const std::size_t more = counts_.at(kind) - row.size();
+      if (more > 0) text += fmt::format("; and {} more", more);
+      hint += fmt::format("{}--allow {}", hint.empty() ? "to go on all the same give " : " ",
+                          allow_name(kind));
+    }
+    return fail(Error(ErrorCode::kInvalidArgument, std::move(text)).advise(std::move(hint)));
+  }
+
+ private:
+  static constexpr std::size_t kShown = 4;
+  const std::set<Allow>& allow_;
+  std::map<Allow, std::vector<std::string>> rows_;
+  std::map<Allow, std::size_t> counts_;
+};
+
+class Planner {
+ public:
+  Planner(const std::vector<WeightsInput>& inputs, const BlendRequest& request)
+      : inputs_(inputs), request_(request) {}
+
+  Result<BlendPlan> run() {
+    out_.plan.verb = request_.verb;
+    const WeightsInput& base = inputs_.front();
+    for (std::size_t i = 0; i < base.names.size(); ++i) {
+      if (base.names[i].empty())
+        drop(base, i, "it is not a weight");
+      else
+        add(i);
+    }
+    for (std::size_t k = 1; k < inputs_.size(); ++k) look_for_extra(inputs_[k]);
+    KILTER_TRY(mismatches_.status());
+    for (const WeightsReport::Tensor& row : out_.tensors)
+      out_.plan.accounts.push_back(
+          {row.name, row.fate == "dropped" ? Fate::kDropped : Fate::kUsed, row.name, row.reason});
+    return std::move(out_);
+  }
+
+ private:
+  struct Member {
+    std::size_t input = 0, tensor = 0;
+  };
+
+  void drop(const WeightsInput& input, std::size_t tensor, std::string reason) {
+    const TensorInfo& info = input.info(tensor);
+    WeightsReport::Tensor row;
+    row.name = info.name;
+    row.fate = "dropped";
+    row.reason = std::move(reason);
+    row.from = row.to = info.dtype;
+    out_.tensors.push_back(std::move(row));
+  }
+
+  void look_for_extra(const WeightsInput& input) {
+    for (std::size_t i = 0; i < input.names.size(); ++i) {
+      const std::string& name = input.names[i];
+      if (name.empty() || inputs_.front().find(name)) continue;
+      if (mismatches_.allowed(Allow::kExtra, input.address, name,
+                              fmt::format("is not in {}", inputs_.front().address)))
+        drop(input, i, "extra in " + input.address);
+    }
+  }
+
+  void add(std::size_t tensor) {
+    const WeightsInput& base = inputs_.front();
+    const TensorInfo& info = base.info(tensor);
+    WeightsReport::Tensor row;
+    row.name = base.names[tensor];
+    row.fate = "blended";
+    row.from = info.dtype;
+    row.to = info.dtype;
+    std::vector<Member> members = gather(tensor, row);
+    const bool floats = has_float_values(info.dtype);
+    if (floats && request_.dtype) row.to = *request_.dtype;
+    if (!floats && members.size() > 1 && request_.allow.contains(Allow::kValues)) {
+      note(row, "integers: the first's values");
+      members.resize(1);
+    }
+    plan_output(info, members, floats, row);
+    out_.tensors.push_back(std::move(row));
+  }
+
+  static void note(WeightsReport::Tensor& row, const std::string& reason) {
+    row.reason += (row.reason.empty() ? "" : "; ") + reason;
+  }
+
+  /// The tensor in each input that has it as it should be; the first alone where its shape is not
+  /// everybody's.
+  std::vector<Member> gather(std::size_t tensor, WeightsReport::Tensor& row) {
+    const TensorInfo& info = inputs_.front().info(tensor);
+    std::vector<Member> members = {{0, tensor}};
+    bool same_shape = true;
+    for (std::size_t k = 1; k < inputs_.size(); ++k) {
+      const WeightsInput& input = inputs_[k];
+      const auto other = input.find(row.name);
+      if (!other) {
+        if (mismatches_.allowed(Allow::kMissing, input.address, row.name, "is missing"))
+          note(row, "missing in " + input.address);
+        continue;
+      }
+      const TensorInfo& its = input.info(*other);
+      if (its.shape != info.shape) {
+        same_shape = false;
+        if (mismatches_.allowed(Allow::kShape, input.address, row.name,
+                                fmt::format("is {}, not {}", shape_text(its), shape_text(info))))
+          note(row, "other shape in " + input.address + ": the first's values");
+      } else if (dtype_fits(info, its, input, row)) {
+        members.push_back({k, *other});
+      }
+    }
+    if (!same_shape) members.resize(1);
+    return members;
+  }
+
+  bool dtype_fits(const TensorInfo& info, const TensorInfo& its, const WeightsInput& input,
+                  WeightsReport::Tensor& row) {
+    if (its.dtype == info.dtype) return true;
+    const bool floats = has_float_values(its.dtype) && has_float_values(info.dtype);
+    if (floats && request_.dtype) return true;  // the user said what it shall become
+    const std::string what = fmt::format("is {}, not {}", shape_text(its), shape_text(info));
+    if (!mismatches_.allowed(floats ? Allow::kDType : Allow::kValues, input.address, row.name,
+                             what))
+      return false;
+    note(row, fmt::format("{} in {}", dtype_name(its.dtype), input.address));
+    return floats;
+  }
+
+  void plan_output(const TensorInfo& info, const std::vector<Member>& members, bool floats,
+                   WeightsReport::Tensor& row) {
+    PlanOutput output;
+    output.name = row.name;
+    output.dtype = row.to;
+    output.shape = info.shape;
+    output.bytes = info.element_count() * dtype_row(row.to).bits / 8;
+    if (!floats) output.bytes = info.bytes();
+    row.bytes = output.bytes;
+    for (const Member& member : members)
+      output.inputs.push_back(
+          {inputs_[member.input].checkpoint.source(), InputKind::kTensor, member.tensor, 0});
+    if (floats && (members.size() > 1 || row.to != row.from)) {
+      output.kernel = std::make_shared<BlendKernel>(rules(members, row));
+    } else if (!floats && members.size() > 1) {
+      std::vector<std::string> paths;
+      for (const Member& member : members) paths.push_back(inputs_[member.input].address);
+      output.kernel = std::make_shared<EqualKernel>(row.name, std::move(paths));
+      row.fate = "copied";
+      note(row, "integers: equal in all inputs");
+    } else {
+      row.fate = "copied";
+    }
+    out_.plan.outputs.push_back(std::move(output));
+  }
+
+  BlendRules rules(const std::vector<Member>& members, const WeightsReport::Tensor& row) const {
+    BlendRules rules;
+    rules.tensor = row.name;
+    rules.to = row.to;
+    rules.allow_too_large = request_.allow.contains(Allow::kOverflow);
+    rules.allow_not_finite = request_.allow.contains(Allow::kNonFinite);
+    double sum = 0;
+    for (const Member& member : members) sum += request_.coefficients[member.input];
+    const bool lone = members.size() == 1;
+    const bool rescale = request_.rescale_for_missing && members.size() < inputs_.size();
+    for (const Member& member : members) {
+      double weight = request_.coefficients[member.input];
+      if (lone)
+        weight = 1;
+      else if (rescale)
+        weight /= sum;
+      rules.terms.push_back(
+          {inputs_[member.input].info(member.tensor).dtype, weight, inputs_[member.input].address});
+    }
+    return rules;
+  }
+
+  const std::vector<WeightsInput>& inputs_;
+  const BlendRequest& request_;
+  Mismatches mismatches_{request_.allow};
+  BlendPlan out_;
+};
+
+}  // namespace
+
+Result<BlendPlan> plan_blend(const std::vector<WeightsInput>& inputs, const BlendRequest& request) {
+  return Planner(inputs, request).run();
+}
+
+}  // namespace kilter::ops

@@ -1,0 +1,31 @@
+// Matches the tensors of several checkpoints and plans their weighted sums.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "flow/plan.h"
+#include "ops/weights/weights_input.h"
+
+namespace kilter::ops {
+
+struct BlendRequest {
+  std::string verb;
+  std::vector<double> coefficients;  ///< one for each input; of a tensor: their weighted sum
+  /// A tensor that some inputs lack has the others' coefficients scaled up to the same sum.
+  bool rescale_for_missing = false;
+  std::optional<DType> dtype;
+  std::set<Allow> allow;
+};
+
+struct BlendPlan {
+  Plan plan;
+  std::vector<WeightsReport::Tensor> tensors;
+};
+
+/// Names and order are those of the first input. Errors: kInvalidArgument that names every kind of
+/// mismatch with its first tensors, and what would allow it.
+Result<BlendPlan> plan_blend(const std::vector<WeightsInput>& inputs, const BlendRequest& request);
+
+}  // namespace kilter::ops

@@ -1,0 +1,30 @@
+// Writes what an operation on weights made: one path for all of them.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "kilter/weights.h"
+
+#include "flow/plan.h"
+#include "ops/weights/weights_input.h"
+
+namespace kilter::ops {
+
+/// The key of the recipe in safetensors metadata; elsewhere it is the file STEM.recipe.json.
+inline constexpr std::string_view kRecipeKey = "kilter.recipe";
+inline constexpr std::string_view kRecipeSuffix = ".recipe.json";
+
+struct WeightsJob {
+  const WeightsInput* base = nullptr;  ///< metadata and companions are its
+  Plan plan;                           ///< contiguous outputs, one a tensor
+  std::string recipe;                  ///< JSON
+  std::optional<DType> config_dtype;   ///< config.json shall state it
+};
+
+/// Writes the plan (or only lays it out, with dry_run) and fills in the report's target, files,
+/// recipe and figures. Errors: as WeightsOptions' operations.
+Status write_weights(WeightsJob job, const std::string& target, const WeightsOptions& options,
+                     WeightsReport& report);
+
+}  // namespace kilter::ops
