@@ -11,6 +11,7 @@ import load_bench
 import python_load_bench
 import store_bench
 import training_bench
+import weights_bench
 import zero_bench
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -28,4 +29,5 @@ python_load_bench.run(arguments.size, arguments.runs)
 dcp_bench.run(arguments.size, arguments.runs)
 store_bench.run(arguments.size, arguments.runs)
 zero_bench.run(arguments.size, arguments.runs)
+weights_bench.run(arguments.size, arguments.runs)
 training_bench.run(arguments.size, arguments.runs)

@@ -37,9 +37,7 @@ Result<WeightsReport> run_blend(const std::vector<std::string>& sources, const s
   recipe.weights = std::move(blend.stated);
   recipe.dtype = options.dtype;
   recipe.allow = options.allow;
-  if (!options.dry_run) {
-    KILTER_ASSIGN(recipe.inputs, describe_inputs(inputs, options));
-  }
+  KILTER_ASSIGN(recipe.inputs, describe_inputs(inputs, options));
   WeightsReport report;
   report.verb = recipe.verb;
   report.sources = sources;

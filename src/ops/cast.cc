@@ -111,9 +111,7 @@ class Cast {
     recipe.dtype = options_.dtype;
     recipe.keep = options_.keep;
     recipe.allow = options_.allow;
-    if (!options_.dry_run) {
-      KILTER_ASSIGN(recipe.inputs, describe_inputs(inputs_, options_));
-    }
+    KILTER_ASSIGN(recipe.inputs, describe_inputs(inputs_, options_));
     return write_recipe(recipe);
   }
 

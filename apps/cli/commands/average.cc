@@ -15,7 +15,7 @@ constexpr PositionalSpec kPositionals[] = {
     {"SRC", "Checkpoints of one model: files, folders or steps in a store", true}};
 constexpr OptionSpec kOwn[] = {
     {"-o,--output", ValueKind::kPath, "DST", "The file or folder to make; required"},
-    {"-w,--weights", ValueKind::kText, "W,W,…",
+    {"-w,--weights", ValueKind::kText, "W,W",
      "One number for each SRC; divided by their sum. Default: all alike"},
     {"-d,--dtype", ValueKind::kText, "DTYPE",
      "Write floats as f64, f32, bf16, f16, f8_e4m3 or f8_e5m2; default: as in the first SRC"},

@@ -1,13 +1,17 @@
-// kilter diff ADDR ADDR: what changed between two commits.
+// kilter diff A B: what changed between two commits, or two checkpoints.
 #include "store/history/diff.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
+
+#include "kilter/weights_diff.h"
 
 #include "base/text.h"
 #include "base/try.h"
 #include "cli/command.h"
+#include "cli/diff_text.h"
 #include "cli/store_support.h"
 
 namespace kilter::cli {
@@ -15,9 +19,12 @@ namespace kilter::cli {
 namespace {
 namespace diff_command {
 
-constexpr PositionalSpec kPositionals[] = {{"A", "A commit: STORE@REF"}, {"B", "Another one"}};
+constexpr PositionalSpec kPositionals[] = {
+    {"A", "A checkpoint: a file, a folder or a step in a store"}, {"B", "Another one"}};
 constexpr OptionSpec kOptions[] = {
     {"--all", ValueKind::kFlag, "", "List what is the same as well"},
+    {"--numbers", ValueKind::kFlag, "", "Compare numbers where both are commits, too"},
+    {"--threads", ValueKind::kCount, "N", "Threads; default: all processors"},
 };
 
 const char* change_name(store::Change change) {
@@ -104,7 +111,27 @@ Result<store::FoundCommit> find_one(const std::string& address) {
   return store::find_commit(parsed);
 }
 
+int run_checkpoints(const Invocation& invocation) {
+  const auto& paths = invocation.arguments.positionals;
+  DiffOptions options;
+  options.thread_count = invocation.arguments.count("threads", 0);
+  options.context = invocation.context;
+  const auto files = store::files_for(paths);
+  options.open.files = files.get();
+  const auto diff = diff_checkpoints(paths[0], paths[1], options);
+  if (!diff) return report_error(diff.error(), invocation.terminal);
+  if (invocation.terminal.json)
+    std::printf("%s\n", kilter::diff_json(*diff).c_str());
+  else
+    print_checkpoint_diff(*diff, invocation.terminal, invocation.arguments.has("all"));
+  return diff->same ? 0 : 1;
+}
+
 int run(const Invocation& invocation) {
+  const bool commits = std::ranges::all_of(
+      invocation.arguments.positionals,
+      [](const std::string& address) { return store::parse_store_address(address).has_value(); });
+  if (!commits || invocation.arguments.has("numbers")) return run_checkpoints(invocation);
   const auto a = find_one(invocation.arguments.positionals[0]);
   if (!a) return report_error(a.error(), invocation.terminal);
   const auto b = find_one(invocation.arguments.positionals[1]);
@@ -124,19 +151,27 @@ int run(const Invocation& invocation) {
 
 const CommandSpec kDiffCommand = {
     .name = "diff",
-    .summary = "Show what changed between two commits",
+    .summary = "Show what differs between two checkpoints, or two commits",
     .description =
-        "Files, tensors and metadata, and how much of the second is stored anew. Names of "
-        "chunks are compared: no weights are read.",
+        "Tensors are matched by name (without a container such as state_dict) and compared number "
+        "by number, across formats and dtypes: how many changed, by how much at most, in the mean "
+        "square and relative to A, and the angle between them. What is equal once rounded to the "
+        "narrower dtype is told from what changed. Metadata, and config and tokenizer of folders, "
+        "are compared as texts.\n"
+        "Of two commits, files, tensors and metadata are compared by the names of their chunks, "
+        "and "
+        "no weights are read; --numbers reads them.",
     .positionals = diff_command::kPositionals,
     .options = diff_command::kOptions,
     .examples =
+        "kilter diff base.safetensors tuned.safetensors\n"
+        "kilter diff model.pt model/ --json\n"
         "kilter diff runs.kilter@main~1 runs.kilter@main\n"
-        "kilter diff runs.kilter@v1 other.kilter@v1 --json",
+        "kilter diff runs.kilter@v1 runs.kilter@v2 --numbers",
     .exit_statuses =
-        "0    the same files and tensors\n1    different\n2    wrong usage\n"
-        "3    a store is damaged or malformed\n4    no such store or commit\n"
-        "5    I/O error",
+        "0    the same\n1    different\n2    wrong usage\n"
+        "3    an input is damaged, malformed or no checkpoint\n4    not found\n"
+        "5    I/O error\n130  interrupted",
     .run = diff_command::run,
 };
 

@@ -30,7 +30,7 @@ std::string write_recipe(const Recipe& recipe);
 /// Errors: kMalformed; kUnsupported for a version or verb this program does not know.
 Result<Recipe> parse_recipe(std::string_view text);
 
-/// Each input with its address (absolute, if it is a path) and digest.
+/// Each input with its address (absolute, if it is a path) and digest; zeros in a dry run.
 Result<std::vector<RecipeInput>> describe_inputs(const std::vector<WeightsInput>& inputs,
                                                  const WeightsOptions& options);
 

@@ -10,12 +10,13 @@ std::optional<std::size_t> WeightsInput::find(std::string_view name) const {
   return found == by_name.end() ? std::nullopt : std::optional(found->second);
 }
 
-Result<WeightsInput> open_weights(const std::string& address, const OpenOptions& options) {
+Result<WeightsInput> open_weights(const std::string& address, const OpenOptions& options,
+                                  Part part) {
   KILTER_ASSIGN(Checkpoint checkpoint, open_checkpoint(address, options));
-  ConvertOptions weights_alone;
-  weights_alone.part = Part::kWeights;
-  weights_alone.open = options;
-  KILTER_ASSIGN(const Selection selection, select_tensors(checkpoint.data(), weights_alone));
+  ConvertOptions wanted;
+  wanted.part = part;
+  wanted.open = options;
+  KILTER_ASSIGN(const Selection selection, select_tensors(checkpoint.data(), wanted));
   WeightsInput input{address, std::move(checkpoint), {}, {}};
   input.names.resize(selection.tensors.size());
   for (const Selected& one : selection.tensors) input.names[one.tensor] = one.name;

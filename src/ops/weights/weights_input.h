@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "kilter/convert.h"
 #include "kilter/weights.h"
 
 namespace kilter::ops {
@@ -23,7 +24,8 @@ struct WeightsInput {
   const TensorInfo& info(std::size_t tensor) const { return checkpoint.tensors()[tensor]; }
 };
 
-/// Errors: as open_checkpoint(); kNotFound if it has no weights.
-Result<WeightsInput> open_weights(const std::string& address, const OpenOptions& options);
+/// Errors: as open_checkpoint(); kInvalidArgument if it has no such part.
+Result<WeightsInput> open_weights(const std::string& address, const OpenOptions& options,
+                                  Part part = Part::kWeights);
 
 }  // namespace kilter::ops

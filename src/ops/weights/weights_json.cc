@@ -59,7 +59,8 @@ std::string weights_json(const WeightsReport& report) {
               {"dry_run", report.dry_run},
               {"tensors", std::move(tensors)},
               {"files", std::move(files)}};
-  if (auto recipe = parse_json(report.recipe); recipe) out["recipe"] = *std::move(recipe);
+  if (auto recipe = parse_json(report.recipe); recipe && !report.dry_run)
+    out["recipe"] = *std::move(recipe);
   if (report.verb == "cast" && !report.dry_run) {
     out["rms_error"] = report.rms_error;
     out["largest_error"] = report.largest_error;

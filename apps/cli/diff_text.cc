@@ -1,0 +1,115 @@
+#include "cli/diff_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <vector>
+
+#include "base/text.h"
+#include "cli/style.h"
+
+namespace kilter::cli {
+namespace {
+
+constexpr std::size_t kDiffRowsMax = 30;  // the full list is in --json and --all
+
+std::string kind_text(DType dtype, const std::vector<std::int64_t>& shape) {
+  return fmt::format("{} [{}]", dtype_name(dtype), fmt::join(shape, ", "));
+}
+
+std::string numbers_text(const TensorDiff& row) {
+  const double share = row.elements == 0 ? 0
+                                         : 100.0 * static_cast<double>(row.changed) /
+                                               static_cast<double>(row.elements);
+  std::string out = fmt::format(
+      "{:.3g} % changed, largest {:.3g}, RMS {:.3g}, relative {:.3g}, "
+      "cosine {:.6f}",
+      share, row.largest, row.rms, row.relative_norm, row.cosine);
+  if (row.not_finite > 0) out += fmt::format(", {} not finite", format_count(row.not_finite));
+  return out;
+}
+
+std::string row_text(const TensorDiff& row) {
+  const std::string a = kind_text(row.dtype_a, row.shape_a);
+  const std::string b = kind_text(row.dtype_b, row.shape_b);
+  switch (row.change) {
+    case WeightChange::kOnlyInA:
+      return "only in A  " + a;
+    case WeightChange::kOnlyInB:
+      return "only in B  " + b;
+    case WeightChange::kShapeChanged:
+    case WeightChange::kTypeChanged:
+      return std::string(change_name(row.change)) + "  " + a + " -> " + b;
+    case WeightChange::kEqualAfterRounding:
+      return fmt::format("equal after rounding  {} -> {}", dtype_name(row.dtype_a),
+                         dtype_name(row.dtype_b));
+    case WeightChange::kIdentical:
+      return "identical  " + a;
+    case WeightChange::kChanged:
+      break;
+  }
+  const bool other = row.dtype_a != row.dtype_b;
+  return (other ? fmt::format("{} -> {}, ", dtype_name(row.dtype_a), dtype_name(row.dtype_b))
+                : "") +
+         numbers_text(row);
+}
+
+std::string mark(WeightChange change, const Style& style) {
+  if (change == WeightChange::kOnlyInA) return style.bad("-");
+  if (change == WeightChange::kOnlyInB) return style.good("+");
+  return change == WeightChange::kIdentical ? " " : style.warn("~");
+}
+
+/// Most changed first; what could not be compared before that.
+std::vector<const TensorDiff*> shown_rows(const CheckpointDiff& diff, bool all) {
+  std::vector<const TensorDiff*> rows;
+  for (const TensorDiff& row : diff.tensors)
+    if (all ||
+        (row.change != WeightChange::kIdentical && row.change != WeightChange::kEqualAfterRounding))
+      rows.push_back(&row);
+  if (!all)
+    std::ranges::stable_sort(rows, [](const TensorDiff* a, const TensorDiff* b) {
+      const bool first = a->change != WeightChange::kChanged;
+      const bool second = b->change != WeightChange::kChanged;
+      return first != second ? first : a->relative_norm > b->relative_norm;
+    });
+  return rows;
+}
+
+void print_texts(const CheckpointDiff& diff, const Style& style) {
+  const auto shown = [](const std::string& text) {
+    return text.empty() ? std::string("(none)") : escape_text(text, 60);
+  };
+  for (const auto& text : diff.texts) {
+    const bool is_file = text.before.empty() && text.after.empty();
+    std::printf("%s %s%s\n", style.warn("~").c_str(), escape_text(text.name).c_str(),
+                is_file ? "  the file differs"
+                        : ("  " + shown(text.before) + " -> " + shown(text.after)).c_str());
+  }
+}
+
+}  // namespace
+
+void print_checkpoint_diff(const CheckpointDiff& diff, const Terminal& terminal, bool all) {
+  const Style style(terminal.colour_out);
+  print_texts(diff, style);
+  const std::vector<const TensorDiff*> rows = shown_rows(diff, all);
+  const std::size_t count = all ? rows.size() : std::min(rows.size(), kDiffRowsMax);
+  for (std::size_t i = 0; i < count; ++i)
+    std::printf("%s %s  %s\n", mark(rows[i]->change, style).c_str(),
+                style.name(escape_text(rows[i]->name)).c_str(), row_text(*rows[i]).c_str());
+  if (count < rows.size())
+    std::printf("  … %s more: --all lists them\n", format_count(rows.size() - count).c_str());
+  std::map<WeightChange, std::size_t> kinds;
+  for (const TensorDiff& row : diff.tensors) ++kinds[row.change];
+  std::string tally;
+  for (const auto& [kind, number] : kinds)
+    tally +=
+        (tally.empty() ? "" : ", ") + format_count(number) + " " + std::string(change_name(kind));
+  std::printf("%s\n", tally.empty() ? "no tensors" : tally.c_str());
+  if (diff.total.changed > 0) std::printf("in all: %s\n", numbers_text(diff.total).c_str());
+}
+
+}  // namespace kilter::cli
