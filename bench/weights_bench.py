@@ -36,6 +36,24 @@ descriptor = os.open(target, os.O_RDONLY)
 os.fsync(descriptor)
 """
 
+SLERP = """
+import os, sys, torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+a, b = (safe_open(path, "pt") for path in sys.argv[1:3])
+out = {}
+for name in a.keys():
+    x, y = a.get_tensor(name).float(), b.get_tensor(name).float()
+    cosine = (x * y).sum() / (x.norm() * y.norm())
+    angle = torch.acos(cosine)
+    shares = (0.7, 0.3) if abs(cosine) > 0.9995 else (torch.sin(0.7 * angle) / torch.sin(angle),
+                                                     torch.sin(0.3 * angle) / torch.sin(angle))
+    out[name] = (shares[0] * x + shares[1] * y).to(torch.bfloat16)
+save_file(out, sys.argv[3])
+descriptor = os.open(sys.argv[3], os.O_RDONLY)
+os.fsync(descriptor)
+"""
+
 DIFF = """
 import json, sys, torch
 from safetensors import safe_open
@@ -106,6 +124,17 @@ def check_blend(sources, path):
                 sys.exit(f"weights_bench: {name} is not the float64 average rounded once")
 
 
+def check_slerp(models, path):
+    """Within bf16's own rounding of float64."""
+    with safe_open(path, "pt") as ours, safe_open(models[0], "pt") as a, safe_open(models[1], "pt") as b:
+        for name in list(ours.keys())[::29]:
+            x, y = a.get_tensor(name).double(), b.get_tensor(name).double()
+            angle = torch.acos((x * y).sum() / (x.norm() * y.norm()))
+            wanted = (torch.sin(0.7 * angle) * x + torch.sin(0.3 * angle) * y) / torch.sin(angle)
+            if not torch.allclose(ours.get_tensor(name).double(), wanted, rtol=2**-8, atol=1e-12):
+                sys.exit(f"weights_bench: {name} is no slerp")
+
+
 def compare(title, bar, ours, theirs, sources, targets, runs, check):
     def before():
         for path in targets:
@@ -153,6 +182,10 @@ def run(gib, runs):
             [KILTER, "average", *models, "-o", ours, "--force", "--quiet"],
             [sys.executable, "-c", BLEND, *map(str, models), str(theirs)], models, (ours, theirs), runs,
             lambda: check_blend(models, ours))
+    compare("slerp of two", ">=10x mergekit's 10.1 s",
+            [KILTER, "merge", "--a", models[0], "--b", models[1], "--slerp", "0.3", ours, "--force", "--quiet"],
+            [sys.executable, "-c", SLERP, str(models[0]), str(models[1]), str(theirs)], models[:2], (ours, theirs), runs,
+            lambda: check_slerp(models, ours))
     compare_diffs(models[0], models[1], runs)
     state = make_state(gib)
     ours, theirs = FOLDER / "ours.pt", FOLDER / "theirs.pt"

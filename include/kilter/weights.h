@@ -101,6 +101,12 @@ Result<WeightsReport> average(const std::vector<std::string>& sources, const std
 Result<WeightsReport> merge_weighted(const std::string& a, const std::string& b, double ratio,
                                      const std::string& target, const BlendOptions& options = {});
 
+/// On the great circle from a to b, tensor by tensor: sin((1 - ratio) w) / sin w * a + sin(ratio w)
+/// / sin w * b, w the angle between the two; straight where |cos w| > 0.9995 or one is zero.
+/// Reads both twice.
+Result<WeightsReport> merge_slerp(const std::string& a, const std::string& b, double ratio,
+                                  const std::string& target, const BlendOptions& options = {});
+
 /// a + ratio * b - ratio * c.
 Result<WeightsReport> merge_add_difference(const std::string& a, const std::string& b,
                                            const std::string& c, double ratio,

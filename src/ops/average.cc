@@ -1,11 +1,14 @@
-// Linear blends: average, weighted sum, add difference.
+// Blends: average, weighted sum, add difference, slerp.
 #include <cmath>
+#include <map>
+#include <optional>
 
 #include "kilter/weights.h"
 
 #include "base/try.h"
 #include "ops/weights/blend_plan.h"
 #include "ops/weights/recipe.h"
+#include "ops/weights/tensor_pairs.h"
 #include "ops/weights/weights_output.h"
 #include "tensor/kernels/float_values.h"
 
@@ -16,7 +19,37 @@ namespace {
 struct Blend {
   BlendRequest request;
   std::vector<double> stated;  ///< as the recipe keeps them
+  std::optional<double> slerp_ratio;
 };
+
+/// Of every tensor that both have as floats of one shape: on the great circle between the two,
+/// taken as one long vector each. Nearly parallel ones go straight, as their angle is mostly noise.
+/// Source: Shoemake, Animating Rotation with Quaternion Curves (1985); the bound is mergekit's.
+Result<std::map<std::string, std::vector<double>>> slerp_coefficients(
+    const std::vector<WeightsInput>& inputs, double ratio, const BlendOptions& options) {
+  constexpr double kParallel = 0.9995;
+  std::vector<TensorPair> pairs;
+  for (std::size_t i = 0; i < inputs[0].names.size(); ++i) {
+    const auto other = inputs[1].find(inputs[0].names[i]);
+    if (inputs[0].names[i].empty() || !other) continue;
+    const TensorInfo &a = inputs[0].info(i), &b = inputs[1].info(*other);
+    if (a.shape != b.shape || !has_float_values(a.dtype) || !has_float_values(b.dtype)) continue;
+    pairs.push_back({&inputs[0], &inputs[1], i, *other, a.dtype, b.dtype, true, a.element_count()});
+  }
+  KILTER_ASSIGN(const std::vector<PairSums> sums,
+                sum_pairs(pairs, options.thread_count, options.context));
+  std::map<std::string, std::vector<double>> out;
+  for (std::size_t p = 0; p < pairs.size(); ++p) {
+    const DifferenceSums& sum = sums[p].sums;
+    const double norms = std::sqrt(sum.a_squares) * std::sqrt(sum.b_squares);
+    const double cosine = norms > 0 ? sum.dot / norms : 0;
+    if (std::fabs(cosine) > kParallel) continue;
+    const double angle = std::acos(cosine), whole = std::sin(angle);
+    out[inputs[0].names[pairs[p].a]] = {std::sin(angle - angle * ratio) / whole,
+                                        std::sin(angle * ratio) / whole};
+  }
+  return out;
+}
 
 Result<WeightsReport> run_blend(const std::vector<std::string>& sources, const std::string& target,
                                 Blend blend, const BlendOptions& options) {
@@ -31,6 +64,10 @@ Result<WeightsReport> run_blend(const std::vector<std::string>& sources, const s
   }
   blend.request.dtype = options.dtype;
   blend.request.allow = options.allow;
+  if (blend.slerp_ratio && !options.dry_run) {
+    KILTER_ASSIGN(blend.request.own_coefficients,
+                  slerp_coefficients(inputs, *blend.slerp_ratio, options));
+  }
   KILTER_ASSIGN(BlendPlan plan, plan_blend(inputs, blend.request));
   Recipe recipe;
   recipe.verb = blend.request.verb;
@@ -45,6 +82,14 @@ Result<WeightsReport> run_blend(const std::vector<std::string>& sources, const s
   WeightsJob job{&inputs.front(), std::move(plan.plan), write_recipe(recipe), options.dtype};
   KILTER_TRY(write_weights(std::move(job), target, options, report));
   return report;
+}
+
+Blend fixed_blend(std::string verb, std::vector<double> coefficients, double ratio) {
+  Blend blend;
+  blend.request.verb = std::move(verb);
+  blend.request.coefficients = std::move(coefficients);
+  blend.stated = {ratio};
+  return blend;
 }
 
 Status check_ratio(double ratio) {
@@ -77,7 +122,15 @@ Result<WeightsReport> average(const std::vector<std::string>& sources, const std
 Result<WeightsReport> merge_weighted(const std::string& a, const std::string& b, double ratio,
                                      const std::string& target, const BlendOptions& options) {
   KILTER_TRY(ops::check_ratio(ratio));
-  ops::Blend blend{{"merge-weighted", {1 - ratio, ratio}, false, {}, {}}, {ratio}};
+  ops::Blend blend = ops::fixed_blend("merge-weighted", {1 - ratio, ratio}, ratio);
+  return ops::run_blend({a, b}, target, std::move(blend), options);
+}
+
+Result<WeightsReport> merge_slerp(const std::string& a, const std::string& b, double ratio,
+                                  const std::string& target, const BlendOptions& options) {
+  KILTER_TRY(ops::check_ratio(ratio));
+  ops::Blend blend = ops::fixed_blend("merge-slerp", {1 - ratio, ratio}, ratio);
+  blend.slerp_ratio = ratio;
   return ops::run_blend({a, b}, target, std::move(blend), options);
 }
 
@@ -85,7 +138,7 @@ Result<WeightsReport> merge_add_difference(const std::string& a, const std::stri
                                            const std::string& c, double ratio,
                                            const std::string& target, const BlendOptions& options) {
   KILTER_TRY(ops::check_ratio(ratio));
-  ops::Blend blend{{"merge-add-difference", {1, ratio, -ratio}, false, {}, {}}, {ratio}};
+  ops::Blend blend = ops::fixed_blend("merge-add-difference", {1, ratio, -ratio}, ratio);
   return ops::run_blend({a, b, c}, target, std::move(blend), options);
 }
 

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <map>
 
 #include <nlohmann/json.hpp>
@@ -10,96 +9,13 @@
 #include "kilter/weights_diff.h"
 
 #include "base/json.h"
-#include "base/raw_bytes.h"
-#include "base/thread_pool.h"
 #include "base/try.h"
-#include "flow/source.h"
-#include "ops/weights/weights_input.h"
-#include "tensor/kernels/difference_sums.h"
+#include "ops/weights/tensor_pairs.h"
 #include "tensor/kernels/float_values.h"
 
 namespace kilter {
 namespace ops {
 namespace {
-
-// Fixed, so that sums are the same for any number of threads.
-constexpr std::uint64_t kJobElements = 4U << 20, kReadElements = 64U << 10;
-constexpr std::size_t kBlockElements = 1024;
-
-std::uint64_t bytes_of(std::uint64_t elements, DType dtype) {
-  return elements * dtype_row(dtype).bits / 8;
-}
-
-/// What a part of two tensors has to say.
-struct PartDiff {
-  DifferenceSums sums;
-  bool same_bits = true;
-  bool same_rounded = true;  ///< the wider one rounded is the narrower one
-};
-
-/// Two tensors of one shape that are compared.
-struct Pair {
-  std::size_t row = 0;  ///< in CheckpointDiff::tensors
-  const WeightsInput* input_a = nullptr;
-  const WeightsInput* input_b = nullptr;
-  std::size_t a = 0, b = 0;
-  DType dtype_a = DType::kF32, dtype_b = DType::kF32;
-  bool floats = false;
-  std::uint64_t elements = 0;
-};
-
-bool is_narrower(DType a, DType b) { return dtype_row(a).bits < dtype_row(b).bits; }
-
-void compare_floats(const Pair& pair, Bytes a, Bytes b, std::size_t count, PartDiff& out) {
-  double left[kBlockElements], right[kBlockElements];
-  std::byte rounded[kBlockElements * 8];
-  const std::size_t width_a = bytes_of(1, pair.dtype_a), width_b = bytes_of(1, pair.dtype_b);
-  for (std::size_t at = 0; at < count; at += kBlockElements) {
-    const std::size_t some = std::min(kBlockElements, count - at);
-    const Bytes part_a = a.subspan(at * width_a, some * width_a);
-    const Bytes part_b = b.subspan(at * width_b, some * width_b);
-    widen_floats(pair.dtype_a, part_a.data(), some, left);
-    widen_floats(pair.dtype_b, part_b.data(), some, right);
-    out.sums += difference_sums(std::span(left, some), std::span(right, some));
-    if (pair.dtype_a == pair.dtype_b || !out.same_rounded) continue;
-    const bool to_a = is_narrower(pair.dtype_a, pair.dtype_b);
-    const Bytes narrow = to_a ? part_a : part_b;
-    narrow_floats(to_a ? pair.dtype_a : pair.dtype_b, to_a ? right : left, some, rounded);
-    out.same_rounded = std::memcmp(rounded, narrow.data(), narrow.size()) == 0;
-  }
-}
-
-/// Whatever is no float: by its bits.
-void compare_bits(const Pair& pair, Bytes a, Bytes b, std::size_t count, PartDiff& out) {
-  const std::size_t width = std::max<std::size_t>(bytes_of(1, pair.dtype_a), 1);
-  out.sums.elements += count;
-  if (out.same_bits && std::memcmp(a.data(), b.data(), a.size()) == 0) return;
-  for (std::size_t at = 0; at < a.size(); at += width)
-    out.sums.changed += std::memcmp(a.data() + at, b.data() + at, width) != 0 ? 1U : 0U;
-}
-
-Result<PartDiff> compare_part(const Pair& pair, std::uint64_t first, std::uint64_t count,
-                              const RunContext& context) {
-  PartDiff out;
-  RawBytes a, b;
-  for (std::uint64_t at = 0; at < count; at += kReadElements) {
-    KILTER_TRY(context.check());
-    const std::uint64_t some = std::min(kReadElements, count - at);
-    a.resize(static_cast<std::size_t>(bytes_of(some, pair.dtype_a)));
-    b.resize(static_cast<std::size_t>(bytes_of(some, pair.dtype_b)));
-    KILTER_TRY(pair.input_a->checkpoint.source()->read_tensor(
-        pair.a, bytes_of(first + at, pair.dtype_a), a));
-    KILTER_TRY(pair.input_b->checkpoint.source()->read_tensor(
-        pair.b, bytes_of(first + at, pair.dtype_b), b));
-    const bool same = a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
-    out.same_bits = out.same_bits && same && pair.dtype_a == pair.dtype_b;
-    if (pair.floats)
-      compare_floats(pair, a, b, static_cast<std::size_t>(some), out);
-    else
-      compare_bits(pair, a, b, static_cast<std::size_t>(some), out);
-  }
-  return out;
-}
 
 void finish(TensorDiff& row, const DifferenceSums& sums) {
   const double finite = static_cast<double>(sums.elements - sums.not_finite);
@@ -163,8 +79,7 @@ class Comparison {
     row.shape_b = right.shape;
     row.change = WeightChange::kShapeChanged;
     if (left.shape != right.shape) return;
-    Pair pair{out_.tensors.size(), &a_, &b_, a, b, left.dtype, right.dtype, false,
-              left.element_count()};
+    TensorPair pair{&a_, &b_, a, b, left.dtype, right.dtype, false, left.element_count()};
     pair.floats = has_float_values(left.dtype) && has_float_values(right.dtype);
     row.change = WeightChange::kTypeChanged;
     if (!pair.floats && left.dtype != right.dtype) return;
@@ -174,45 +89,22 @@ class Comparison {
       pair.elements = left.bytes();
     }
     pairs_.push_back(pair);
+    rows_.push_back(out_.tensors.size());
   }
 
   Status compare() {
-    std::vector<std::pair<std::size_t, std::uint64_t>> jobs;  // pair, first element
-    for (std::size_t p = 0; p < pairs_.size(); ++p)
-      for (std::uint64_t at = 0; at < std::max<std::uint64_t>(pairs_[p].elements, 1);
-           at += kJobElements)
-        jobs.emplace_back(p, at);
-    std::vector<Result<PartDiff>> parts(jobs.size(), PartDiff{});
-    {
-      ThreadPool pool(options_.thread_count);
-      for (std::size_t j = 0; j < jobs.size(); ++j)
-        pool.submit([&, j] {
-          const Pair& pair = pairs_[jobs[j].first];
-          const std::uint64_t first = jobs[j].second;
-          parts[j] = compare_part(pair, first, std::min(kJobElements, pair.elements - first),
-                                  options_.context);
-        });
-      pool.wait_idle();
-    }
+    KILTER_ASSIGN(const std::vector<PairSums> sums,
+                  sum_pairs(pairs_, options_.thread_count, options_.context));
     DifferenceSums all;
-    for (std::size_t j = 0; j < jobs.size();) {
-      const Pair& pair = pairs_[jobs[j].first];
-      PartDiff whole;
-      for (const std::size_t p = jobs[j].first; j < jobs.size() && jobs[j].first == p; ++j) {
-        if (!parts[j]) return fail(std::move(parts[j]).error());
-        whole.sums += parts[j]->sums;
-        whole.same_bits = whole.same_bits && parts[j]->same_bits;
-        whole.same_rounded = whole.same_rounded && parts[j]->same_rounded;
-      }
-      settle(pair, whole);
-      all += whole.sums;
+    for (std::size_t p = 0; p < pairs_.size(); ++p) {
+      settle(pairs_[p], out_.tensors[rows_[p]], sums[p]);
+      all += sums[p].sums;
     }
     finish(out_.total, all);
     return ok();
   }
 
-  void settle(const Pair& pair, const PartDiff& whole) {
-    TensorDiff& row = out_.tensors[pair.row];
+  void settle(const TensorPair& pair, TensorDiff& row, const PairSums& whole) {
     finish(row, whole.sums);
     const bool same = pair.elements == 0 ? pair.dtype_a == pair.dtype_b : whole.same_bits;
     if (same)
@@ -250,7 +142,8 @@ class Comparison {
   const WeightsInput& a_;
   const WeightsInput& b_;
   const DiffOptions& options_;
-  std::vector<Pair> pairs_;
+  std::vector<TensorPair> pairs_;
+  std::vector<std::size_t> rows_;  // of the pairs, in out_.tensors
   CheckpointDiff out_;
 };
 

@@ -72,13 +72,15 @@ Result<WeightsReport> follow(const Recipe& recipe, const std::string& target,
   options.allow = recipe.allow;
   options.dtype = recipe.dtype;
   if (recipe.verb == "average") return average(sources, target, recipe.weights, options);
-  const std::size_t wanted = recipe.verb == "merge-weighted" ? 2 : 3;
+  const std::size_t wanted = recipe.verb == "merge-add-difference" ? 3 : 2;
   if (recipe.weights.size() != 1 || sources.size() != wanted)
     return fail(ErrorCode::kMalformed, "the recipe's inputs or weights do not fit its verb");
-  if (wanted == 2)
-    return merge_weighted(sources[0], sources[1], recipe.weights[0], target, options);
-  return merge_add_difference(sources[0], sources[1], sources[2], recipe.weights[0], target,
-                              options);
+  const double ratio = recipe.weights[0];
+  if (recipe.verb == "merge-weighted")
+    return merge_weighted(sources[0], sources[1], ratio, target, options);
+  if (recipe.verb == "merge-slerp")
+    return merge_slerp(sources[0], sources[1], ratio, target, options);
+  return merge_add_difference(sources[0], sources[1], sources[2], ratio, target, options);
 }
 
 }  // namespace

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from reference import as_float64
+from float64 import as_float64
 
 
 def diff(kilter, a, b, *options, status):

@@ -10,8 +10,8 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-import reference
-from reference import assert_bits, weighted_sum
+import float64
+from float64 import assert_bits, weighted_sum
 
 
 def load(path):
@@ -105,6 +105,33 @@ def test_weighted_and_add_difference(kilter, tunes, tmp_path):
         assert_bits(tensor, weighted_sum([a[name], b[name], base[name]], [1.0, 0.7, -0.7]), torch.float16)
 
 
+@pytest.mark.parametrize("ratio", [0.3, 1.0, -0.5])
+def test_slerp(kilter, tmp_path, ratio):
+    """Beside numpy's own; sums there go another way, so that one may differ in the last bit of an angle."""
+    random = torch.Generator().manual_seed(5)
+    models = [{"far": torch.randn(40, 30, generator=random), "near": torch.ones(50), "zero": torch.ones(6),
+               "opposite": torch.arange(1.0, 9)} for _ in range(2)]
+    models[1]["near"] += 1e-4 * torch.randn(50, generator=random)
+    models[1]["zero"] *= 0
+    models[1]["opposite"] *= -2
+    for i, model in enumerate(models):
+        save_file(model, tmp_path / f"{i}.safetensors")
+    out = tmp_path / "out.safetensors"
+    kilter("merge", "--a", tmp_path / "0.safetensors", "--b", tmp_path / "1.safetensors", "--slerp", str(ratio), out,
+           status=0)
+    for name, tensor in load_file(out).items():
+        a, b = (float64.as_float64(model[name]) for model in models)
+        norms = np.linalg.norm(a) * np.linalg.norm(b)
+        cosine = (a * b).sum() / norms if norms else 0.0
+        assert (abs(cosine) > 0.9995) == (name in ("near", "opposite"))
+        shares = (1 - ratio, ratio)
+        if abs(cosine) <= 0.9995:
+            angle = np.arccos(cosine)
+            shares = np.sin(angle - angle * ratio) / np.sin(angle), np.sin(angle * ratio) / np.sin(angle)
+        np.testing.assert_allclose(float64.as_float64(tensor), shares[0] * a + shares[1] * b, rtol=2e-7, atol=1e-9)
+    kilter("reproduce", out, tmp_path / "again.safetensors", "--threads", "1", status=0)
+
+
 def test_ratio_0_is_the_first_model_and_1_the_second(kilter, tunes, tmp_path):
     for ratio, name in (("0", "a"), ("1", "b")):
         out = tmp_path / f"{ratio}.safetensors"
@@ -137,13 +164,13 @@ def test_cast_equals_torch(kilter, tunes, tmp_path, dtype):
     got = load_file(tmp_path / "out.safetensors")
     assert torch.equal(got["n"], tensors["n"]) and torch.equal(got["b"], tensors["b"])
     expected = tensors["w"].to(wanted)
-    assert_bits(got["w"], reference.as_float64(expected), wanted)
+    assert_bits(got["w"], float64.as_float64(expected), wanted)
     row = next(tensor for tensor in run["tensors"] if tensor["name"] == "w")
     if dtype == "f32":
         assert row["fate"] == "copied"
         return
-    before, after = reference.as_float64(tensors["w"]), reference.as_float64(expected)
-    assert row["too_large"] == reference.too_large(before, wanted).sum()
+    before, after = float64.as_float64(tensors["w"]), float64.as_float64(expected)
+    assert row["too_large"] == float64.too_large(before, wanted).sum()
     fits = np.isfinite(after)
     assert row["largest_error"] == np.abs(after - before)[fits].max()
     assert row["rms_error"] == pytest.approx(np.sqrt(((after - before)[fits] ** 2).sum() / before.size), rel=1e-9)
@@ -209,8 +236,9 @@ def test_each_misfit_is_named_and_can_be_allowed(kilter, tmp_path, change, allow
     (["cast", "a", "out", "--dtype", "f7"], "no dtype is called 'f7'"),
     (["cast", "a", "out", "--dtype", "i8"], "cannot be cast"),
     (["cast", "a", "out", "--keep", "nothing*=f32"], "fits no tensor"),
-    (["merge", "--a", "a", "--b", "a", "out"], "one of --weighted and --add-difference"),
+    (["merge", "--a", "a", "--b", "a", "out"], "one of --weighted, --slerp and --add-difference"),
     (["merge", "--a", "a", "--b", "a", "--add-difference", "1", "out"], "--c"),
+    (["merge", "--a", "a", "--b", "a", "--slerp", "1", "--weighted", "1", "out"], "exclude each other"),
 ])
 def test_wrong_usage_says_what_to_do(kilter, tmp_path, arguments, said):
     save_file(ONE, tmp_path / "a")

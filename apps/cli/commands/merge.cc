@@ -18,6 +18,7 @@ constexpr OptionSpec kOwn[] = {
     {"--b", ValueKind::kPath, "B", "The second model"},
     {"--c", ValueKind::kPath, "C", "What is taken away from B, for --add-difference"},
     {"--weighted", ValueKind::kText, "M", "A * (1 - M) + B * M: 0 is A, 1 is B"},
+    {"--slerp", ValueKind::kText, "T", "From A (0) to B (1) along the arc between them"},
     {"--add-difference", ValueKind::kText, "M", "A + M * (B - C)"},
     {"-d,--dtype", ValueKind::kText, "DTYPE",
      "Write floats as f64, f32, bf16, f16, f8_e4m3 or f8_e5m2; default: as in A"},
@@ -34,8 +35,14 @@ Error usage(std::string message) {
 
 Result<WeightsReport> make(const Invocation& invocation) {
   const Arguments& arguments = invocation.arguments;
-  const bool weighted = arguments.has("weighted"), added = arguments.has("add-difference");
-  if (weighted == added) return fail(usage("give one of --weighted and --add-difference"));
+  std::string way;  // the one option that says how
+  for (const char* one : {"weighted", "slerp", "add-difference"}) {
+    if (!arguments.has(one)) continue;
+    if (!way.empty()) return fail(usage("--" + way + " and --" + one + " exclude each other"));
+    way = one;
+  }
+  if (way.empty()) return fail(usage("give one of --weighted, --slerp and --add-difference"));
+  const bool added = way == "add-difference";
   if (!arguments.has("a") || !arguments.has("b")) return fail(usage("--a and --b are missing"));
   if (arguments.has("c") != added) return fail(usage("--c goes with --add-difference"));
   BlendOptions options;
@@ -46,14 +53,14 @@ Result<WeightsReport> make(const Invocation& invocation) {
   if (arguments.has("dtype")) {
     KILTER_ASSIGN(options.dtype, read_float_dtype(arguments.text("dtype")));
   }
-  const std::string option = weighted ? "weighted" : "add-difference";
-  KILTER_ASSIGN(const double ratio, read_number(arguments.text(option), "--" + option));
+  KILTER_ASSIGN(const double ratio, read_number(arguments.text(way), "--" + way));
   std::vector<std::string> sources = {arguments.text("a"), arguments.text("b")};
   if (added) sources.push_back(arguments.text("c"));
   const auto files = store::files_for(sources, &options.max_memory_bytes);
   options.open.files = files.get();
   const std::string& target = arguments.positionals.at(0);
-  if (weighted) return merge_weighted(sources[0], sources[1], ratio, target, options);
+  if (way == "slerp") return merge_slerp(sources[0], sources[1], ratio, target, options);
+  if (!added) return merge_weighted(sources[0], sources[1], ratio, target, options);
   return merge_add_difference(sources[0], sources[1], sources[2], ratio, target, options);
 }
 
@@ -69,7 +76,8 @@ const CommandSpec kMergeCommand = {
         "--weighted M is A * (1 - M) + B * M, as in the checkpoint mergers of the web UIs. "
         "ComfyUI's "
         "ModelMergeSimple counts the other way: its ratio 1 is the first model, so its 0.7 is M = "
-        "0.3 here. --add-difference M is A + M * (B - C).\n"
+        "0.3 here. --add-difference M is A + M * (B - C). --slerp T turns each tensor of A towards "
+        "B's on the arc between them, as mergekit's slerp; nearly parallel ones go straight.\n"
         "Computed in binary64 and rounded once. What does not fit together is named before "
         "anything "
         "is written, and --allow lets one kind of it pass. The recipe goes along: `kilter "

@@ -190,17 +190,20 @@ class Planner {
   }
 
   BlendRules rules(const std::vector<Member>& members, const WeightsReport::Tensor& row) const {
+    const auto own = request_.own_coefficients.find(row.name);
+    const std::vector<double>& coefficients =
+        own == request_.own_coefficients.end() ? request_.coefficients : own->second;
     BlendRules rules;
     rules.tensor = row.name;
     rules.to = row.to;
     rules.allow_too_large = request_.allow.contains(Allow::kOverflow);
     rules.allow_not_finite = request_.allow.contains(Allow::kNonFinite);
     double sum = 0;
-    for (const Member& member : members) sum += request_.coefficients[member.input];
+    for (const Member& member : members) sum += coefficients[member.input];
     const bool lone = members.size() == 1;
     const bool rescale = request_.rescale_for_missing && members.size() < inputs_.size();
     for (const Member& member : members) {
-      double weight = request_.coefficients[member.input];
+      double weight = coefficients[member.input];
       if (lone)
         weight = 1;
       else if (rescale)

@@ -1,6 +1,7 @@
 // Matches the tensors of several checkpoints and plans their weighted sums.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
 #include <vector>
@@ -13,6 +14,8 @@ namespace kilter::ops {
 struct BlendRequest {
   std::string verb;
   std::vector<double> coefficients;  ///< one for each input; of a tensor: their weighted sum
+  /// Instead of those, for tensors of these names.
+  std::map<std::string, std::vector<double>> own_coefficients;
   /// A tensor that some inputs lack has the others' coefficients scaled up to the same sum.
   bool rescale_for_missing = false;
   std::optional<DType> dtype;

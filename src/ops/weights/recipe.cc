@@ -14,7 +14,8 @@ namespace kilter::ops {
 namespace {
 
 constexpr int kVersion = 1;
-constexpr std::string_view kVerbs[] = {"cast", "average", "merge-weighted", "merge-add-difference"};
+constexpr std::string_view kVerbs[] = {"cast", "average", "merge-weighted", "merge-slerp",
+                                       "merge-add-difference"};
 
 Error malformed(std::string message) {
   return Error(ErrorCode::kMalformed, "the recipe " + std::move(message));

@@ -17,7 +17,7 @@ struct RecipeInput {
 
 /// Everything that names content. Weights are kept to the last bit.
 struct Recipe {
-  std::string verb;  ///< "cast", "average", "merge-weighted", "merge-add-difference"
+  std::string verb;  ///< "cast", "average", "merge-weighted", "merge-slerp", …
   std::vector<RecipeInput> inputs;
   std::vector<double> weights;  ///< of average, by input; of the merges: the ratio alone
   std::optional<DType> dtype;
