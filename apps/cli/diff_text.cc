@@ -23,6 +23,8 @@ std::string numbers_text(const TensorDiff& row) {
   const double share = row.elements == 0 ? 0
                                          : 100.0 * static_cast<double>(row.changed) /
                                                static_cast<double>(row.elements);
+  if (dtype_row(row.dtype_a).kind != DTypeKind::kFloat)
+    return fmt::format("{:.3g} % changed", share);
   std::string out = fmt::format(
       "{:.3g} % changed, largest {:.3g}, RMS {:.3g}, relative {:.3g}, "
       "cosine {:.6f}",

@@ -27,6 +27,7 @@ from .reports import __all__ as _reports
 from .store import Store, find_series
 from .tensor import Tensor
 from .verbs import convert, inspect, save, scan, verify
+from .weights import average, cast, diff, merge
 
 __version__ = _version()
 
@@ -47,10 +48,14 @@ __all__ = [
     "Tensor",
     "Ticket",
     "__version__",
+    "average",
+    "cast",
     "convert",
+    "diff",
     "find_series",
     "inspect",
     "load",
+    "merge",
     "open",
     "save",
     "scan",

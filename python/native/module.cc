@@ -16,6 +16,7 @@ NB_MODULE(_native, module) {
   kilter::python::bind_checkpoint(module);
   kilter::python::bind_state_builder(module);
   kilter::python::bind_verbs(module);
+  kilter::python::bind_weights(module);
   kilter::python::bind_store(module);
   kilter::python::bind_saver(module);
   kilter::python::bind_sharded(module);
