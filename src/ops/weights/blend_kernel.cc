@@ -21,44 +21,25 @@ std::size_t width_of(DType dtype) { return dtype_row(dtype).bits / 8U; }
 
 void RoundingError::add(std::span<const double> wanted, std::span<const double> got,
                         std::uint64_t too_large) {
-  double largest = 0, squares = 0, dot = 0, wanted_squares = 0, got_squares = 0;
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    if (!std::isfinite(wanted[i]) || !std::isfinite(got[i])) continue;
-    const double difference = got[i] - wanted[i];
-    largest = std::max(largest, std::fabs(difference));
-    squares += difference * difference;
-    dot += wanted[i] * got[i];
-    wanted_squares += wanted[i] * wanted[i];
-    got_squares += got[i] * got[i];
-  }
+  const DifferenceSums sums = difference_sums(wanted, got);
   const std::lock_guard guard(mutex_);
-  elements_ += wanted.size();
+  sums_ += sums;
   too_large_ += too_large;
-  largest_ = std::max(largest_, largest);
-  squares_ += squares;
-  dot_ += dot;
-  wanted_squares_ += wanted_squares;
-  got_squares_ += got_squares;
 }
 
 RoundingError& RoundingError::operator+=(const RoundingError& other) {
-  elements_ += other.elements_;
+  sums_ += other.sums_;
   too_large_ += other.too_large_;
-  largest_ = std::max(largest_, other.largest_);
-  squares_ += other.squares_;
-  dot_ += other.dot_;
-  wanted_squares_ += other.wanted_squares_;
-  got_squares_ += other.got_squares_;
   return *this;
 }
 
 double RoundingError::rms() const {
-  return elements_ == 0 ? 0 : std::sqrt(squares_ / static_cast<double>(elements_));
+  return sums_.elements == 0 ? 0 : std::sqrt(sums_.squares / static_cast<double>(sums_.elements));
 }
 
 double RoundingError::cosine() const {
-  const double norms = std::sqrt(wanted_squares_) * std::sqrt(got_squares_);
-  return norms > 0 ? std::min(dot_ / norms, 1.0) : 1;
+  const double norms = std::sqrt(sums_.a_squares) * std::sqrt(sums_.b_squares);
+  return norms > 0 ? std::min(sums_.dot / norms, 1.0) : 1;
 }
 
 Status BlendKernel::run(const KernelTile& tile) const {

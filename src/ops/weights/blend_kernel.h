@@ -9,6 +9,7 @@
 #include "kilter/dtype.h"
 
 #include "flow/plan.h"
+#include "tensor/kernels/difference_sums.h"
 #include "tensor/kernels/float_values.h"
 
 namespace kilter::ops {
@@ -19,17 +20,16 @@ class RoundingError {
  public:
   /// `wanted` became `got`.
   void add(std::span<const double> wanted, std::span<const double> got, std::uint64_t too_large);
-  std::uint64_t elements() const { return elements_; }
   std::uint64_t too_large() const { return too_large_; }
-  double largest() const { return largest_; }
+  double largest() const { return sums_.largest; }
   double rms() const;
   double cosine() const;
   RoundingError& operator+=(const RoundingError& other);
 
  private:
   std::mutex mutex_;
-  std::uint64_t elements_ = 0, too_large_ = 0;
-  double largest_ = 0, squares_ = 0, dot_ = 0, wanted_squares_ = 0, got_squares_ = 0;
+  DifferenceSums sums_;
+  std::uint64_t too_large_ = 0;
 };
 
 /// One output tensor: the weighted sum of the same elements of each input, rounded once.
