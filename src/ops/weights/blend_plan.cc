@@ -52,9 +52,9 @@ class Mismatches {
   std::map<Allow, std::size_t> counts_;
 };
 
-class Planner {
+class BlendPlanner {
  public:
-  Planner(const std::vector<WeightsInput>& inputs, const BlendRequest& request)
+  BlendPlanner(const std::vector<WeightsInput>& inputs, const BlendRequest& request)
       : inputs_(inputs), request_(request) {}
 
   Result<BlendPlan> run() {
@@ -223,7 +223,7 @@ class Planner {
 }  // namespace
 
 Result<BlendPlan> plan_blend(const std::vector<WeightsInput>& inputs, const BlendRequest& request) {
-  return Planner(inputs, request).run();
+  return BlendPlanner(inputs, request).run();
 }
 
 }  // namespace kilter::ops

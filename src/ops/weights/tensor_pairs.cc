@@ -15,7 +15,7 @@ namespace {
 
 // Fixed, so that sums are the same for any number of threads.
 constexpr std::uint64_t kJobElements = 4U << 20, kReadElements = 64U << 10;
-constexpr std::size_t kBlockElements = 1024;
+constexpr std::size_t kPairBlockElements = 1024;
 
 std::uint64_t bytes_of(std::uint64_t elements, DType dtype) {
   return elements * dtype_row(dtype).bits / 8;
@@ -24,11 +24,11 @@ std::uint64_t bytes_of(std::uint64_t elements, DType dtype) {
 bool is_narrower(DType a, DType b) { return dtype_row(a).bits < dtype_row(b).bits; }
 
 void compare_floats(const TensorPair& pair, Bytes a, Bytes b, std::size_t count, PairSums& out) {
-  double left[kBlockElements], right[kBlockElements];
-  std::byte rounded[kBlockElements * 8];
+  double left[kPairBlockElements], right[kPairBlockElements];
+  std::byte rounded[kPairBlockElements * 8];
   const std::size_t width_a = bytes_of(1, pair.dtype_a), width_b = bytes_of(1, pair.dtype_b);
-  for (std::size_t at = 0; at < count; at += kBlockElements) {
-    const std::size_t some = std::min(kBlockElements, count - at);
+  for (std::size_t at = 0; at < count; at += kPairBlockElements) {
+    const std::size_t some = std::min(kPairBlockElements, count - at);
     const Bytes part_a = a.subspan(at * width_a, some * width_a);
     const Bytes part_b = b.subspan(at * width_b, some * width_b);
     widen_floats(pair.dtype_a, part_a.data(), some, left);
