@@ -122,7 +122,7 @@ int print_weights(const Result<WeightsReport>& report, const Invocation& invocat
   if (!report) return report_error(report.error(), invocation.terminal);
   if (invocation.terminal.json)
     std::printf("%s\n", weights_json(*report).c_str());
-  else if (!invocation.terminal.quiet)
+  else
     print_text(*report, invocation.terminal, invocation.arguments.has("report"));
   return 0;
 }

@@ -227,6 +227,25 @@ def test_each_misfit_is_named_and_can_be_allowed(kilter, tmp_path, change, allow
         assert json.loads(file.metadata()["kilter.recipe"])["allow"] == [allow]
 
 
+def test_a_difference_that_lacks_a_term_is_left_out(kilter, tmp_path):
+    save_file({"w": torch.full((2,), 1.0), "v": torch.full((2,), 1.0)}, tmp_path / "a.safetensors")
+    save_file({"w": torch.full((2,), 5.0)}, tmp_path / "b.safetensors")
+    save_file({"w": torch.full((2,), 3.0), "v": torch.full((2,), 9.0)}, tmp_path / "c.safetensors")
+    kilter("merge", "--a", tmp_path / "a.safetensors", "--b", tmp_path / "b.safetensors", "--c",
+           tmp_path / "c.safetensors", "--add-difference", "1", tmp_path / "out.safetensors", "--allow", "missing",
+           status=0)
+    got = load_file(tmp_path / "out.safetensors")
+    assert got["w"].tolist() == [3.0, 3.0] and got["v"].tolist() == [1.0, 1.0]
+
+
+def test_weights_that_vanish_where_a_tensor_is_missing(kilter, tmp_path):
+    for name, tensors in (("a", "wv"), ("b", "wv"), ("c", "w")):
+        save_file({one: torch.ones(2) for one in tensors}, tmp_path / f"{name}.safetensors")
+    run = kilter("average", *(tmp_path / f"{name}.safetensors" for name in "abc"), "-w", "1,-1,1", "-o",
+                 tmp_path / "out.safetensors", "--allow", "missing", status=2)
+    assert "v add up to 0" in run.err, run
+
+
 @pytest.mark.parametrize("arguments, said", [
     (["average", "a", "a"], "-o DST"),
     (["average", "a", "a", "-o", "out", "-w", "1"], "2 weights"),

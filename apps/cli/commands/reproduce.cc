@@ -35,7 +35,7 @@ void print_json(const ReproduceReport& report) {
 
 /// The recipe may name steps in stores.
 Result<ReproduceReport> make(const std::vector<std::string>& paths, WeightsOptions& options) {
-  const auto own_files = store::files_for({paths.at(0)}, &options.max_memory_bytes);
+  const auto own_files = store::files_for({paths.at(0)});
   options.open.files = own_files.get();
   KILTER_ASSIGN(std::vector<std::string> addresses, recipe_sources(paths.at(0), options.open));
   addresses.push_back(paths.at(0));

@@ -68,6 +68,9 @@ class BlendPlanner {
     }
     for (std::size_t k = 1; k < inputs_.size(); ++k) look_for_extra(inputs_[k]);
     KILTER_TRY(mismatches_.status());
+    if (!weightless_.empty())
+      return fail(Error(ErrorCode::kInvalidArgument, "the weights of the inputs that have " +
+                                                         weightless_.front() + " add up to 0"));
     for (const WeightsReport::Tensor& row : out_.tensors)
       out_.plan.accounts.push_back(
           {row.name, row.fate == "dropped" ? Fate::kDropped : Fate::kUsed, row.name, row.reason});
@@ -146,7 +149,9 @@ class BlendPlanner {
         members.push_back({k, *other});
       }
     }
-    if (!same_shape) members.resize(1);
+    // Half a difference is none: without one of its terms a fixed blend is its first model.
+    const bool partial = members.size() < inputs_.size() && !request_.rescale_for_missing;
+    if (!same_shape || partial) members.resize(1);
     return members;
   }
 
@@ -189,7 +194,12 @@ class BlendPlanner {
     out_.plan.outputs.push_back(std::move(output));
   }
 
-  BlendRules rules(const std::vector<Member>& members, const WeightsReport::Tensor& row) const {
+  /// The weights of those that have the tensor shall have the sum of all.
+  bool rescales(const std::vector<Member>& members) const {
+    return request_.rescale_for_missing && members.size() > 1 && members.size() < inputs_.size();
+  }
+
+  BlendRules rules(const std::vector<Member>& members, const WeightsReport::Tensor& row) {
     const auto own = request_.own_coefficients.find(row.name);
     const std::vector<double>& coefficients =
         own == request_.own_coefficients.end() ? request_.coefficients : own->second;
@@ -200,13 +210,13 @@ class BlendPlanner {
     rules.allow_not_finite = request_.allow.contains(Allow::kNonFinite);
     double sum = 0;
     for (const Member& member : members) sum += coefficients[member.input];
+    if (sum == 0 && rescales(members)) weightless_.push_back(row.name);
     const bool lone = members.size() == 1;
-    const bool rescale = request_.rescale_for_missing && members.size() < inputs_.size();
     for (const Member& member : members) {
       double weight = coefficients[member.input];
       if (lone)
         weight = 1;
-      else if (rescale)
+      else if (rescales(members))
         weight /= sum;
       rules.terms.push_back(
           {inputs_[member.input].info(member.tensor).dtype, weight, inputs_[member.input].address});
@@ -217,6 +227,7 @@ class BlendPlanner {
   const std::vector<WeightsInput>& inputs_;
   const BlendRequest& request_;
   Mismatches mismatches_{request_.allow};
+  std::vector<std::string> weightless_;  // tensors
   BlendPlan out_;
 };
 

@@ -3,9 +3,9 @@
 
 #include "store/codecs/element.h"
 #include "store/codecs/forms.h"
-#include "tensor/kernels/narrow_float.h"
 #include "store/codecs/payload_io.h"
 #include "store/codecs/sample.h"
+#include "tensor/kernels/narrow_float.h"
 
 namespace kilter::store {
 namespace {

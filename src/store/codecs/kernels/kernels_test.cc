@@ -9,12 +9,12 @@
 #include <random>
 #include <vector>
 
-#include "tensor/kernels/narrow_float.h"
 #include "store/codecs/kernels/count_kernel.h"
 #include "store/codecs/kernels/planes_kernel.h"
 #include "store/codecs/kernels/rans_kernel.h"
 #include "store/codecs/rans.h"
 #include "tensor/float_format.h"
+#include "tensor/kernels/narrow_float.h"
 
 namespace kilter::store {
 namespace {
@@ -316,7 +316,7 @@ void check_vectors_round_as_single_elements_do() {
   }
   std::vector<std::uint16_t> narrow(wide.size());
   narrow_float32(kNarrowBf16, reinterpret_cast<const std::byte*>(wide.data()), wide.size(),
-                reinterpret_cast<std::byte*>(narrow.data()));
+                 reinterpret_cast<std::byte*>(narrow.data()));
   for (std::size_t i = 0; i < wide.size(); ++i) {
     ASSERT_EQ(narrow[i], narrow_float(kNarrowBf16, wide[i])) << wide[i];
   }
