@@ -1,14 +1,11 @@
 #include <algorithm>
-#include <future>
-#include <mutex>
 #include <vector>
 
 #include "kilter/weights.h"
 
-#include "base/checked.h"
 #include "base/hash.h"
 #include "base/raw_bytes.h"
-#include "base/thread_pool.h"
+#include "base/run_jobs.h"
 #include "base/try.h"
 #include "flow/source.h"
 
@@ -42,37 +39,18 @@ Result<Digest256> digest_of_tensor(const Checkpoint& checkpoint, std::size_t ten
   return hasher.finish();
 }
 
-/// Of all tensors, several at a time. Of several errors the first in order.
-Result<std::vector<Digest256>> digests_of_tensors(const Checkpoint& checkpoint,
-                                                  unsigned thread_count,
-                                                  const RunContext& context) {
-  const std::size_t count = checkpoint.tensors().size();
-  std::vector<Digest256> digests(count);
-  std::vector<Status> failed(count, ok());
-  {
-    ThreadPool pool(thread_count);
-    for (std::size_t i = 0; i < count; ++i) {
-      pool.submit([&, i] {
-        auto digest = digest_of_tensor(checkpoint, i, context);
-        if (digest)
-          digests[i] = *digest;
-        else
-          failed[i] = fail(std::move(digest).error());
-      });
-    }
-    pool.wait_idle();
-  }
-  for (Status& status : failed) KILTER_TRY(std::move(status));
-  return digests;
-}
-
 }  // namespace
 
 Result<std::string> content_digest(const Checkpoint& checkpoint, unsigned thread_count,
                                    const RunContext& context) {
-  KILTER_ASSIGN(const std::vector<Digest256> digests,
-                digests_of_tensors(checkpoint, thread_count, context));
   const auto& tensors = checkpoint.tensors();
+  std::vector<Digest256> digests(tensors.size());
+  Jobs jobs{"digest", tensors.size(), [&](std::size_t i) { return tensors[i].bytes(); }, {}};
+  jobs.run = [&](std::size_t i) -> Status {
+    KILTER_ASSIGN(digests[i], digest_of_tensor(checkpoint, i, context));
+    return {};
+  };
+  KILTER_TRY(run_jobs(jobs, thread_count, context));
   std::vector<std::size_t> order(tensors.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   std::ranges::sort(order, {},

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
-#include <utility>
 
 #include "base/raw_bytes.h"
-#include "base/thread_pool.h"
+#include "base/run_jobs.h"
 #include "base/try.h"
 #include "flow/source.h"
 #include "tensor/kernels/float_values.h"
@@ -78,28 +77,32 @@ Result<PairSums> compare_part(const TensorPair& pair, std::uint64_t first, std::
 
 Result<std::vector<PairSums>> sum_pairs(const std::vector<TensorPair>& pairs, unsigned thread_count,
                                         const RunContext& context) {
-  std::vector<std::pair<std::size_t, std::uint64_t>> jobs;  // pair, first element
+  struct Part {
+    std::size_t pair;
+    std::uint64_t first, count;  // elements
+    PairSums sums;
+  };
+  std::vector<Part> parts;
   for (std::size_t p = 0; p < pairs.size(); ++p)
-    for (std::uint64_t at = 0; at < pairs[p].elements; at += kJobElements) jobs.emplace_back(p, at);
-  std::vector<Result<PairSums>> parts(jobs.size(), PairSums{});
-  {
-    ThreadPool pool(thread_count);
-    for (std::size_t j = 0; j < jobs.size(); ++j)
-      pool.submit([&, j] {
-        const TensorPair& pair = pairs[jobs[j].first];
-        const std::uint64_t first = jobs[j].second;
-        parts[j] =
-            compare_part(pair, first, std::min(kJobElements, pair.elements - first), context);
-      });
-    pool.wait_idle();
-  }
+    for (std::uint64_t at = 0; at < pairs[p].elements; at += kJobElements)
+      parts.push_back({p, at, std::min(kJobElements, pairs[p].elements - at), {}});
+  Jobs jobs{"compare", parts.size(), {}, {}};
+  jobs.bytes = [&](std::size_t i) {
+    const TensorPair& pair = pairs[parts[i].pair];
+    return bytes_of(parts[i].count, pair.dtype_a) + bytes_of(parts[i].count, pair.dtype_b);
+  };
+  jobs.run = [&](std::size_t i) -> Status {
+    Part& part = parts[i];
+    KILTER_ASSIGN(part.sums, compare_part(pairs[part.pair], part.first, part.count, context));
+    return {};
+  };
+  KILTER_TRY(run_jobs(jobs, thread_count, context));
   std::vector<PairSums> out(pairs.size());
-  for (std::size_t j = 0; j < jobs.size(); ++j) {
-    if (!parts[j]) return fail(std::move(parts[j]).error());
-    PairSums& whole = out[jobs[j].first];
-    whole.sums += parts[j]->sums;
-    whole.same_bits = whole.same_bits && parts[j]->same_bits;
-    whole.same_rounded = whole.same_rounded && parts[j]->same_rounded;
+  for (const Part& part : parts) {
+    PairSums& whole = out[part.pair];
+    whole.sums += part.sums.sums;
+    whole.same_bits = whole.same_bits && part.sums.same_bits;
+    whole.same_rounded = whole.same_rounded && part.sums.same_rounded;
   }
   return out;
 }
