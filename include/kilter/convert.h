@@ -7,25 +7,16 @@
 #include <vector>
 
 #include "kilter/checkpoint.h"
+#include "kilter/output_options.h"
 
 namespace kilter {
 
 enum class Part : std::uint8_t { kAll, kWeights, kEma, kOptimizer };
 
-struct ConvertOptions {
-  std::string to;  ///< "safetensors", "torch", "npz", "dcp"; "" = from DST's extension
-  std::uint64_t shard_bytes_max = 0;                        ///< 0 = one file
+struct ConvertOptions : OutputOptions {
   std::vector<std::string> only;                            ///< globs; empty = everything
   std::vector<std::pair<std::string, std::string>> rename;  ///< FROM=TO: prefix, or glob with one *
   Part part = Part::kAll;
-  bool force = false;    ///< replace an existing output
-  bool dry_run = false;  ///< preflight and report only
-  std::uint64_t max_memory_bytes = 512ULL << 20;
-  unsigned thread_count = 0;
-  std::uint64_t tile_bytes = 0;  ///< 0 = chosen from the budget
-  bool direct_io = true;
-  OpenOptions open;
-  RunContext context;
 };
 
 /// What became of every tensor and every value that is not a tensor.

@@ -14,6 +14,7 @@
 
 #include "kilter/checkpoint.h"
 #include "kilter/dtype.h"
+#include "kilter/output_options.h"
 
 namespace kilter {
 
@@ -32,18 +33,8 @@ std::string_view allow_name(Allow allow);
 std::optional<Allow> allow_from_name(std::string_view name);
 
 /// How weights are written.
-struct WeightsOptions {
-  std::string to;                     ///< as ConvertOptions::to
-  std::uint64_t shard_bytes_max = 0;  ///< 0 = one file
+struct WeightsOptions : OutputOptions {
   std::set<Allow> allow;
-  bool force = false;    ///< replace an existing output
-  bool dry_run = false;  ///< preflight and report only
-  std::uint64_t max_memory_bytes = 512ULL << 20;
-  unsigned thread_count = 0;
-  std::uint64_t tile_bytes = 0;  ///< 0 = chosen from the budget
-  bool direct_io = true;
-  OpenOptions open;
-  RunContext context;
 };
 
 /// What became of every tensor.

@@ -12,8 +12,6 @@
 #include "formats/format.h"
 #include "formats/state_json/state_json.h"
 #include "formats/torch/substitutes.h"
-#include "io/file_system.h"
-#include "io/publish.h"
 #include "ops/companion_sink.h"
 #include "ops/companions.h"
 #include "ops/convert_plan.h"
@@ -244,20 +242,7 @@ class Conversion {
   }
 
   Status write() {
-    io::FileSystem& files =
-        options_.open.files != nullptr ? *options_.open.files : io::real_file_system();
-    const io::Replace replace = options_.force ? io::Replace::kAllow : io::Replace::kRefuse;
-    auto opened = place_.is_folder ? io::Publication::folder(files, place_.path, replace)
-                                   : io::Publication::beside(files, place_.parent, replace);
-    if (!opened) return fail(std::move(opened).error());
-    EngineOptions engine;
-    engine.max_memory_bytes = options_.max_memory_bytes;
-    engine.thread_count = options_.thread_count;
-    engine.tile_bytes = options_.tile_bytes;
-    engine.direct_io = options_.direct_io;
-    KILTER_ASSIGN(const RunReport run, run_plan(conversion_.plan, *sink_, files, **opened,
-                                                place_.is_folder ? place_.path : place_.parent,
-                                                engine, options_.context));
+    KILTER_ASSIGN(const RunReport run, write_to(place_, conversion_.plan, *sink_, options_));
     report_.read_bytes = run.read_bytes;
     report_.written_bytes = run.written_bytes;
     report_.seconds = run.seconds;

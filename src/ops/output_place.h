@@ -3,6 +3,10 @@
 
 #include <string>
 
+#include "kilter/output_options.h"
+
+#include "flow/engine.h"
+
 namespace kilter::ops {
 
 /// `path` as a folder holds the files; for a single file, `stem` and `extension` name
@@ -18,5 +22,10 @@ struct Place {
 /// `path` as a user wrote it: a folder where `wants_folder`, where it ends with "/", or where its
 /// name has no extension.
 Place place_of(std::string path, bool wants_folder);
+
+/// Runs the plan into a publication at `place`. Errors: as run_plan(); kAlreadyExists without
+/// force.
+Result<RunReport> write_to(const Place& place, const Plan& plan, Sink& sink,
+                           const OutputOptions& options);
 
 }  // namespace kilter::ops
