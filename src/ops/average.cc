@@ -7,7 +7,7 @@
 
 #include "base/try.h"
 #include "ops/weights/blend_plan.h"
-#include "ops/weights/recipe.h"
+#include "ops/weights/recipe_verbs.h"
 #include "ops/weights/tensor_pairs.h"
 #include "ops/weights/weights_output.h"
 #include "tensor/kernels/float_values.h"
@@ -71,8 +71,8 @@ Result<WeightsReport> run_blend(const std::vector<std::string>& sources, const s
   KILTER_ASSIGN(BlendPlan plan, plan_blend(inputs, blend.request));
   Recipe recipe;
   recipe.verb = blend.request.verb;
-  recipe.weights = std::move(blend.stated);
-  recipe.dtype = options.dtype;
+  recipe.own["weights"] = blend.stated;
+  if (options.dtype) recipe.own["dtype"] = dtype_name(*options.dtype);
   recipe.allow = options.allow;
   KILTER_ASSIGN(recipe.inputs, describe_inputs(inputs, options));
   WeightsReport report;
@@ -98,6 +98,33 @@ Status check_ratio(double ratio) {
 }
 
 }  // namespace
+
+Result<WeightsReport> follow_average(const Recipe& recipe, const std::string& target,
+                                     const WeightsOptions& how) {
+  KILTER_TRY(check_own_keys(recipe, {"weights", "dtype"}));
+  auto options = options_for<BlendOptions>(how);
+  KILTER_ASSIGN(options.dtype, own_dtype(recipe, "dtype"));
+  KILTER_ASSIGN(const std::vector<double> weights, own_numbers(recipe, "weights"));
+  return average(recipe_addresses(recipe), target, weights, options);
+}
+
+Result<WeightsReport> follow_merge(const Recipe& recipe, const std::string& target,
+                                   const WeightsOptions& how) {
+  KILTER_TRY(check_own_keys(recipe, {"weights", "dtype"}));
+  auto options = options_for<BlendOptions>(how);
+  KILTER_ASSIGN(options.dtype, own_dtype(recipe, "dtype"));
+  KILTER_ASSIGN(const std::vector<double> weights, own_numbers(recipe, "weights"));
+  const std::vector<std::string> sources = recipe_addresses(recipe);
+  const bool added = recipe.verb == "merge-add-difference";
+  if (weights.size() != 1 || sources.size() != (added ? 3U : 2U))
+    return fail(ErrorCode::kMalformed, "the recipe's inputs or weights do not fit its verb");
+  if (added)
+    return merge_add_difference(sources[0], sources[1], sources[2], weights[0], target, options);
+  if (recipe.verb == "merge-slerp")
+    return merge_slerp(sources[0], sources[1], weights[0], target, options);
+  return merge_weighted(sources[0], sources[1], weights[0], target, options);
+}
+
 }  // namespace ops
 
 Result<WeightsReport> average(const std::vector<std::string>& sources, const std::string& target,

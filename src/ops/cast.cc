@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "base/try.h"
 #include "ops/weights/blend_kernel.h"
-#include "ops/weights/recipe.h"
+#include "ops/weights/recipe_verbs.h"
 #include "ops/weights/weights_output.h"
 
 namespace kilter {
@@ -108,8 +108,8 @@ class Cast {
   Result<std::string> make_recipe() const {
     Recipe recipe;
     recipe.verb = "cast";
-    recipe.dtype = options_.dtype;
-    recipe.keep = options_.keep;
+    recipe.own["dtype"] = dtype_name(options_.dtype);
+    if (!options_.keep.empty()) recipe.own["keep"] = dtype_rules_json(options_.keep);
     recipe.allow = options_.allow;
     KILTER_ASSIGN(recipe.inputs, describe_inputs(inputs_, options_));
     return write_recipe(recipe);
@@ -149,6 +149,17 @@ Status check_dtype(DType dtype) {
 }
 
 }  // namespace
+
+Result<WeightsReport> follow_cast(const Recipe& recipe, const std::string& target,
+                                  const WeightsOptions& how) {
+  KILTER_TRY(check_own_keys(recipe, {"dtype", "keep"}));
+  auto options = options_for<CastOptions>(how);
+  KILTER_ASSIGN(const std::optional<DType> dtype, own_dtype(recipe, "dtype"));
+  options.dtype = dtype.value_or(options.dtype);
+  KILTER_ASSIGN(options.keep, own_dtype_rules(recipe, "keep"));
+  return cast(recipe.inputs.front().address, target, options);
+}
+
 }  // namespace ops
 
 Result<WeightsReport> cast(const std::string& source, const std::string& target,

@@ -2,7 +2,7 @@
 #include "base/text.h"
 #include "base/try.h"
 #include "io/file_system.h"
-#include "ops/weights/recipe.h"
+#include "ops/weights/recipe_verbs.h"
 #include "ops/weights/weights_output.h"
 
 namespace kilter {
@@ -36,7 +36,7 @@ Result<std::string> find_recipe(const Checkpoint& checkpoint, const OpenOptions&
   }
   Error error(ErrorCode::kNotFound, "it carries no recipe");
   error.path = data.path;
-  error.hint = "recipes are written by cast, average and merge";
+  error.hint = "recipes are written by cast, average, merge and their like";
   return fail(std::move(error));
 }
 
@@ -57,30 +57,10 @@ Status check_inputs(const Recipe& recipe, const WeightsOptions& options) {
 
 Result<WeightsReport> follow(const Recipe& recipe, const std::string& target,
                              const WeightsOptions& how) {
-  std::vector<std::string> sources;
-  for (const RecipeInput& input : recipe.inputs) sources.push_back(input.address);
-  if (recipe.verb == "cast") {
-    CastOptions options;
-    static_cast<WeightsOptions&>(options) = how;
-    options.allow = recipe.allow;
-    options.dtype = recipe.dtype.value_or(options.dtype);
-    options.keep = recipe.keep;
-    return cast(sources.front(), target, options);
-  }
-  BlendOptions options;
-  static_cast<WeightsOptions&>(options) = how;
+  KILTER_ASSIGN(const Follow run, find_follow(recipe));
+  WeightsOptions options = how;
   options.allow = recipe.allow;
-  options.dtype = recipe.dtype;
-  if (recipe.verb == "average") return average(sources, target, recipe.weights, options);
-  const std::size_t wanted = recipe.verb == "merge-add-difference" ? 3 : 2;
-  if (recipe.weights.size() != 1 || sources.size() != wanted)
-    return fail(ErrorCode::kMalformed, "the recipe's inputs or weights do not fit its verb");
-  const double ratio = recipe.weights[0];
-  if (recipe.verb == "merge-weighted")
-    return merge_weighted(sources[0], sources[1], ratio, target, options);
-  if (recipe.verb == "merge-slerp")
-    return merge_slerp(sources[0], sources[1], ratio, target, options);
-  return merge_add_difference(sources[0], sources[1], sources[2], ratio, target, options);
+  return run(recipe, target, options);
 }
 
 }  // namespace
@@ -92,9 +72,7 @@ Result<std::vector<std::string>> recipe_sources(const std::string& address,
   KILTER_ASSIGN(const std::string text, ops::find_recipe(checkpoint, options));
   auto recipe = ops::parse_recipe(text);
   if (!recipe) return fail(std::move(recipe).error().at_path(address));
-  std::vector<std::string> sources;
-  for (const ops::RecipeInput& input : recipe->inputs) sources.push_back(input.address);
-  return sources;
+  return ops::recipe_addresses(*recipe);
 }
 
 Result<ReproduceReport> reproduce(const std::string& address, const std::string& target,
@@ -104,6 +82,7 @@ Result<ReproduceReport> reproduce(const std::string& address, const std::string&
   KILTER_ASSIGN(report.recipe, ops::find_recipe(checkpoint, options.open));
   auto recipe = ops::parse_recipe(report.recipe);
   if (!recipe) return fail(std::move(recipe).error().at_path(address));
+  KILTER_TRY(ops::find_follow(*recipe));
   KILTER_TRY(ops::check_inputs(*recipe, options));
   KILTER_ASSIGN(report.made, ops::follow(*recipe, target, options));
   KILTER_ASSIGN(report.expected, content_digest(checkpoint, options.thread_count, options.context));

@@ -1,11 +1,19 @@
 // How an output was made, in words a program can follow. Source: spec/recipe.md.
 #pragma once
 
+#include <initializer_list>
+#include <optional>
+#include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "kilter/weights.h"
 
+#include "base/json.h"
 #include "ops/weights/weights_input.h"
 
 namespace kilter::ops {
@@ -15,20 +23,38 @@ struct RecipeInput {
   std::string digest;  ///< content_digest()
 };
 
-/// Everything that names content. Weights are kept to the last bit.
+/// Everything that names content, and nothing else.
 struct Recipe {
-  std::string verb;  ///< "cast", "average", "merge-weighted", "merge-slerp", …
+  std::string verb;  ///< "cast", "average", "merge-weighted", … : recipe_verbs.h has them all
   std::vector<RecipeInput> inputs;
-  std::vector<double> weights;  ///< of average, by input; of the merges: the ratio alone
-  std::optional<DType> dtype;
-  std::vector<std::pair<std::string, DType>> keep;
   std::set<Allow> allow;
+  /// What else the verb was told, by the verb's own keys ("weights", "dtype", …). Numbers are kept
+  /// to the last bit. No key of this struct's members may be among them.
+  Json own = Json::object();
 };
 
 /// Compact JSON, the same for the same recipe.
 std::string write_recipe(const Recipe& recipe);
-/// Errors: kMalformed; kUnsupported for a version or verb this program does not know.
+/// The verb's own keys are read by what follows the recipe, with the functions below.
+/// Errors: kMalformed; kUnsupported for another version.
 Result<Recipe> parse_recipe(std::string_view text);
+
+/// Errors: kMalformed that names a key of `own` that is none of these.
+Status check_own_keys(const Recipe& recipe, std::initializer_list<std::string_view> known);
+/// Absent: empty, nullopt or `otherwise`. Errors: kMalformed for another type.
+Result<std::vector<double>> own_numbers(const Recipe& recipe, const char* key);
+Result<double> own_number(const Recipe& recipe, const char* key, double otherwise);
+Result<bool> own_flag(const Recipe& recipe, const char* key);
+Result<std::string> own_text(const Recipe& recipe, const char* key, std::string otherwise = "");
+Result<std::vector<std::string>> own_texts(const Recipe& recipe, const char* key);
+Result<std::optional<DType>> own_dtype(const Recipe& recipe, const char* key);
+/// [["GLOB", "dtype"], …]
+using DTypeRules = std::vector<std::pair<std::string, DType>>;
+Result<DTypeRules> own_dtype_rules(const Recipe& recipe, const char* key);
+Json dtype_rules_json(const DTypeRules& rules);
+
+/// Addresses of the inputs, in order.
+std::vector<std::string> recipe_addresses(const Recipe& recipe);
 
 /// Each input with its address (absolute, if it is a path) and digest; zeros in a dry run.
 Result<std::vector<RecipeInput>> describe_inputs(const std::vector<WeightsInput>& inputs,

@@ -1,0 +1,41 @@
+// Every verb that recipes know, and what follows it. Each function stands in its operation's file.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "ops/weights/recipe.h"
+
+namespace kilter::ops {
+
+/// Makes what the recipe says into `target`. `how` names no content; its `allow` is the recipe's.
+/// Errors: kMalformed for keys or inputs that do not fit the verb; as the operation itself.
+using Follow = Result<WeightsReport> (*)(const Recipe& recipe, const std::string& target,
+                                         const WeightsOptions& how);
+struct RecipeVerb {
+  std::string_view name;
+  Follow follow;
+};
+std::span<const RecipeVerb> recipe_verbs();
+
+/// Errors: kUnsupported if no row has the recipe's verb.
+Result<Follow> find_follow(const Recipe& recipe);
+
+Result<WeightsReport> follow_cast(const Recipe& recipe, const std::string& target,
+                                  const WeightsOptions& how);
+Result<WeightsReport> follow_average(const Recipe& recipe, const std::string& target,
+                                     const WeightsOptions& how);
+/// "merge-weighted", "merge-slerp", "merge-add-difference".
+Result<WeightsReport> follow_merge(const Recipe& recipe, const std::string& target,
+                                   const WeightsOptions& how);
+
+/// An operation's options that say the same as `how`.
+template <typename Options>
+Options options_for(const WeightsOptions& how) {
+  Options options;
+  static_cast<WeightsOptions&>(options) = how;
+  return options;
+}
+
+}  // namespace kilter::ops
