@@ -87,23 +87,6 @@ struct BlendOptions : WeightsOptions {
 Result<WeightsReport> average(const std::vector<std::string>& sources, const std::string& target,
                               const std::vector<double>& weights, const BlendOptions& options = {});
 
-/// (1 - ratio) * a + ratio * b: ratio 0 is `a`, as in the checkpoint mergers of the web UIs
-/// (ComfyUI's ModelMergeSimple counts the other way: its ratio 1 is the first model).
-Result<WeightsReport> merge_weighted(const std::string& a, const std::string& b, double ratio,
-                                     const std::string& target, const BlendOptions& options = {});
-
-/// On the great circle from a to b, tensor by tensor: sin((1 - ratio) w) / sin w * a + sin(ratio w)
-/// / sin w * b, w the angle between the two; straight where |cos w| > 0.9995 or one is zero.
-/// Reads both twice.
-Result<WeightsReport> merge_slerp(const std::string& a, const std::string& b, double ratio,
-                                  const std::string& target, const BlendOptions& options = {});
-
-/// a + ratio * b - ratio * c.
-Result<WeightsReport> merge_add_difference(const std::string& a, const std::string& b,
-                                           const std::string& c, double ratio,
-                                           const std::string& target,
-                                           const BlendOptions& options = {});
-
 /// BLAKE3 in hexadecimal over names, dtypes, shapes and elements of all tensors, whatever files
 /// and format they lie in. Source: spec/recipe.md.
 Result<std::string> content_digest(const Checkpoint& checkpoint, unsigned thread_count = 0,

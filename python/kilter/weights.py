@@ -90,7 +90,15 @@ def average(
     [2.0, 2.0]
     """
     paths = [os.fspath(source) for source in sources]
-    return _blend("average", paths, [float(w) for w in weights], target, dtype, output, progress)
+    text = _native.average(
+        paths,
+        [float(weight) for weight in weights],
+        os.fspath(target),
+        dtype,
+        _output(**output),
+        progress,
+    )
+    return _report(text)
 
 
 def merge(
@@ -102,6 +110,10 @@ def merge(
     slerp: Optional[float] = None,
     add_difference: Optional[float] = None,
     c: Optional[Path] = None,
+    block_weights: str = "",
+    vae: Optional[Path] = None,
+    ema: str = "drop",
+    discard: Iterable[str] = (),
     dtype: str = "",
     progress: Progress = None,
     **output: Any,
@@ -110,6 +122,10 @@ def merge(
 
     ``weighted=m`` is (1 - m) a + m b; ``slerp=t`` goes from a to b on the arc between them, tensor by
     tensor; ``add_difference=m`` is a + m (b - c). ``dtype`` and ``output`` as for :func:`average`.
+
+    Of Stable Diffusion checkpoints: ``block_weights`` gives ratios block by block ("BASE=0.2,IN=0.5",
+    26 or 20 numbers, or a preset's name), ``vae`` replaces the image decoder, ``ema`` says what becomes
+    of ``model_ema.`` ("drop", "keep", "use"), ``discard`` lists globs of names to leave out.
 
     >>> import kilter, numpy
     >>> for i in (1, 3):
@@ -127,7 +143,14 @@ def merge(
     if (c is not None) != (name == "add_difference"):
         raise ArgumentError("c goes with add_difference")
     paths = [os.fspath(path) for path in (a, b, c) if path is not None]
-    return _blend(name, paths, [float(value)], target, dtype, output, progress)
+    extras = _native.MergeExtras(
+        block_weights, "" if vae is None else os.fspath(vae), ema, list(discard)
+    )
+    way = name.replace("_", "-")
+    text = _native.merge(
+        way, paths, float(value), os.fspath(target), dtype, extras, _output(**output), progress
+    )
+    return _report(text)
 
 
 def diff(a: Path, b: Path, *, thread_count: int = 0, progress: Progress = None) -> dict[str, Any]:
@@ -144,21 +167,6 @@ def diff(a: Path, b: Path, *, thread_count: int = 0, progress: Progress = None) 
     ('changed', 1, 1.0)
     """
     return _report(_native.diff(os.fspath(a), os.fspath(b), thread_count, progress))
-
-
-def _blend(
-    verb: str,
-    sources: list[str],
-    weights: list[float],
-    target: Path,
-    dtype: str,
-    output: Mapping[str, Any],
-    progress: Progress,
-) -> dict[str, Any]:
-    text = _native.blend(
-        verb, sources, weights, os.fspath(target), dtype, _output(**output), progress
-    )
-    return _report(text)
 
 
 def _report(text: str) -> dict[str, Any]:

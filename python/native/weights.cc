@@ -5,6 +5,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include "kilter/merge.h"
 #include "kilter/weights_diff.h"
 
 #include "native/bind.h"
@@ -66,10 +67,9 @@ std::string cast_files(const std::string& source, const std::string& target,
   }));
 }
 
-std::string blend_files(const std::string& verb, const Strings& sources,
-                        const std::vector<double>& weights, const std::string& target,
-                        const std::string& dtype, const Output& output,
-                        const nb::object& progress) {
+std::string average_files(const Strings& sources, const std::vector<double>& weights,
+                          const std::string& target, const std::string& dtype, const Output& output,
+                          const nb::object& progress) {
   BlendOptions options;
   output.fill(options);
   if (!dtype.empty()) options.dtype = float_dtype(dtype);
@@ -77,13 +77,37 @@ std::string blend_files(const std::string& verb, const Strings& sources,
     options.context = context;
     const auto files = store::files_for(sources, &options.max_memory_bytes);
     options.open.files = files.get();
-    if (verb == "average") return average(sources, target, weights, options);
-    if (verb == "weighted")
-      return merge_weighted(sources.at(0), sources.at(1), weights.at(0), target, options);
-    if (verb == "slerp")
-      return merge_slerp(sources.at(0), sources.at(1), weights.at(0), target, options);
-    return merge_add_difference(sources.at(0), sources.at(1), sources.at(2), weights.at(0), target,
-                                options);
+    return average(sources, target, weights, options);
+  }));
+}
+
+/// What a merge of checkpoints may be told besides.
+struct MergeExtras {
+  std::string block_weights, vae, ema;
+  Strings discard;
+};
+
+std::string merge_files(const std::string& way, const Strings& sources, double ratio,
+                        const std::string& target, const std::string& dtype,
+                        const MergeExtras& extras, const Output& output,
+                        const nb::object& progress) {
+  MergeOptions options;
+  output.fill(options);
+  if (!dtype.empty()) options.dtype = float_dtype(dtype);
+  options.block_weights = extras.block_weights;
+  options.vae = extras.vae;
+  options.discard = extras.discard;
+  const auto ema = ema_weights_from_name(extras.ema);
+  const auto merge_way = merge_way_from_name(way);
+  if (!ema || !merge_way) throw nb::value_error("ema is 'drop', 'keep' or 'use'");
+  options.ema = *ema;
+  Strings opened = sources;
+  if (!options.vae.empty()) opened.push_back(options.vae);
+  return weights_json(long_work(progress, [&](const RunContext& context) {
+    options.context = context;
+    const auto files = store::files_for(opened, &options.max_memory_bytes);
+    options.open.files = files.get();
+    return merge_models(*merge_way, sources, ratio, target, options);
   }));
 }
 
@@ -108,8 +132,14 @@ void bind_weights(nb::module_& module) {
            nb::arg("dry_run"), nb::arg("max_memory_bytes"), nb::arg("thread_count"));
   module.def("cast", &cast_files, nb::arg("source"), nb::arg("target"), nb::arg("dtype"),
              nb::arg("keep"), nb::arg("output"), nb::arg("progress").none());
-  module.def("blend", &blend_files, nb::arg("verb"), nb::arg("sources"), nb::arg("weights"),
-             nb::arg("target"), nb::arg("dtype"), nb::arg("output"), nb::arg("progress").none());
+  module.def("average", &average_files, nb::arg("sources"), nb::arg("weights"), nb::arg("target"),
+             nb::arg("dtype"), nb::arg("output"), nb::arg("progress").none());
+  nb::class_<MergeExtras>(module, "MergeExtras")
+      .def(nb::init<std::string, std::string, std::string, Strings>(), nb::arg("block_weights"),
+           nb::arg("vae"), nb::arg("ema"), nb::arg("discard"));
+  module.def("merge", &merge_files, nb::arg("way"), nb::arg("sources"), nb::arg("ratio"),
+             nb::arg("target"), nb::arg("dtype"), nb::arg("extras"), nb::arg("output"),
+             nb::arg("progress").none());
   module.def("diff", &diff_files, nb::arg("a"), nb::arg("b"), nb::arg("thread_count"),
              nb::arg("progress").none());
 }

@@ -1,4 +1,7 @@
 // kilter merge --a A --b B [--c C] DST: as the web UIs merge checkpoints.
+#include "kilter/merge.h"
+
+#include <optional>
 #include <vector>
 
 #include "base/try.h"
@@ -23,6 +26,15 @@ constexpr OptionSpec kOwn[] = {
     {"-d,--dtype", ValueKind::kText, "DTYPE",
      "Write floats as f64, f32, bf16, f16, f8_e4m3 or f8_e5m2; default: as in A"},
     {"--half", ValueKind::kFlag, "", "The same as --dtype f16"},
+    {"--block-weights", ValueKind::kText, "LIST",
+     "M block by block of a UNet: 26 numbers (SD 1, 2), 20 (SDXL), BASE=0.2,IN00-IN05=0.5,OUT=1, "
+     "or a preset such as GRAD_V; the rest has the merge's M"},
+    {"--vae", ValueKind::kPath, "VAE", "Bake this VAE in, in place of A's"},
+    {"--ema", ValueKind::kChoice, "WHAT",
+     "Averaged weights beside the plain ones (model_ema.): drop (default), keep, or use in place "
+     "of the plain ones",
+     false, "drop keep use"},
+    {"--discard", ValueKind::kText, "GLOB", "Leave tensors of this name out; repeatable", true},
 };
 constexpr auto kOptions = with_weights_options(kOwn);
 
@@ -33,19 +45,26 @@ Error usage(std::string message) {
           "--add-difference 1 DST");
 }
 
-Result<WeightsReport> make(const Invocation& invocation) {
-  const Arguments& arguments = invocation.arguments;
-  std::string way;  // the one option that says how
-  for (const char* one : {"weighted", "slerp", "add-difference"}) {
-    if (!arguments.has(one)) continue;
-    if (!way.empty()) return fail(usage("--" + way + " and --" + one + " exclude each other"));
+/// The one option that says how.
+Result<MergeWay> read_way(const Arguments& arguments) {
+  std::optional<MergeWay> way;
+  for (const MergeWay one : {MergeWay::kWeighted, MergeWay::kSlerp, MergeWay::kAddDifference}) {
+    const std::string name(merge_way_name(one));
+    if (!arguments.has(name)) continue;
+    if (way)
+      return fail(usage("--" + std::string(merge_way_name(*way)) + " and --" + name +
+                        " exclude each other"));
     way = one;
   }
-  if (way.empty()) return fail(usage("give one of --weighted, --slerp and --add-difference"));
-  const bool added = way == "add-difference";
+  if (!way) return fail(usage("give one of --weighted, --slerp and --add-difference"));
   if (!arguments.has("a") || !arguments.has("b")) return fail(usage("--a and --b are missing"));
-  if (arguments.has("c") != added) return fail(usage("--c goes with --add-difference"));
-  BlendOptions options;
+  if (arguments.has("c") != (way == MergeWay::kAddDifference))
+    return fail(usage("--c goes with --add-difference"));
+  return *way;
+}
+
+Status read_options(const Invocation& invocation, MergeOptions& options) {
+  const Arguments& arguments = invocation.arguments;
   KILTER_TRY(read_weights_options(invocation, options));
   if (arguments.has("dtype") && arguments.has("half"))
     return fail(usage("give one of --dtype and --half"));
@@ -53,15 +72,27 @@ Result<WeightsReport> make(const Invocation& invocation) {
   if (arguments.has("dtype")) {
     KILTER_ASSIGN(options.dtype, read_float_dtype(arguments.text("dtype")));
   }
-  KILTER_ASSIGN(const double ratio, read_number(arguments.text(way), "--" + way));
+  options.block_weights = arguments.text("block-weights");
+  options.vae = arguments.text("vae");
+  options.ema = ema_weights_from_name(arguments.text("ema", "drop")).value_or(EmaWeights::kDrop);
+  options.discard = arguments.all("discard");
+  return ok();
+}
+
+Result<WeightsReport> make(const Invocation& invocation) {
+  const Arguments& arguments = invocation.arguments;
+  KILTER_ASSIGN(const MergeWay way, read_way(arguments));
+  MergeOptions options;
+  KILTER_TRY(read_options(invocation, options));
+  const std::string name(merge_way_name(way));
+  KILTER_ASSIGN(const double ratio, read_number(arguments.text(name), "--" + name));
   std::vector<std::string> sources = {arguments.text("a"), arguments.text("b")};
-  if (added) sources.push_back(arguments.text("c"));
-  const auto files = store::files_for(sources, &options.max_memory_bytes);
+  if (arguments.has("c")) sources.push_back(arguments.text("c"));
+  std::vector<std::string> opened = sources;
+  if (!options.vae.empty()) opened.push_back(options.vae);
+  const auto files = store::files_for(opened, &options.max_memory_bytes);
   options.open.files = files.get();
-  const std::string& target = arguments.positionals.at(0);
-  if (way == "slerp") return merge_slerp(sources[0], sources[1], ratio, target, options);
-  if (!added) return merge_weighted(sources[0], sources[1], ratio, target, options);
-  return merge_add_difference(sources[0], sources[1], sources[2], ratio, target, options);
+  return merge_models(way, sources, ratio, arguments.positionals.at(0), options);
 }
 
 int run(const Invocation& invocation) { return print_weights(make(invocation), invocation); }
@@ -77,7 +108,10 @@ const CommandSpec kMergeCommand = {
         "ComfyUI's "
         "ModelMergeSimple counts the other way: its ratio 1 is the first model, so its 0.7 is M = "
         "0.3 here. --add-difference M is A + M * (B - C). --slerp T turns each tensor of A towards "
-        "B's on the arc between them, as mergekit's slerp; nearly parallel ones go straight.\n"
+        "B's on the arc between them, as mergekit's slerp; nearly parallel ones go straight. "
+        "Block weights are those of the UNet's blocks IN00 ..., M00, OUT00 ...; BASE is everything "
+        "outside the UNet, VAE the image encoder and decoder (default: BASE's). An inpainting A "
+        "(9 input channels) takes its first 4 from the blend.\n"
         "Computed in binary64 and rounded once. What does not fit together is named before "
         "anything "
         "is written, and --allow lets one kind of it pass. The recipe goes along: `kilter "
@@ -88,7 +122,11 @@ const CommandSpec kMergeCommand = {
     .examples =
         "kilter merge --a base.safetensors --b anime.safetensors --weighted 0.3 out.safetensors\n"
         "kilter merge --a base.safetensors --b tuned.safetensors --c old.safetensors \\\n"
-        "    --add-difference 1 out.safetensors --half",
+        "    --add-difference 1 out.safetensors --half\n"
+        "kilter merge --a a.safetensors --b b.safetensors --weighted 0.5 out.safetensors \\\n"
+        "    --block-weights GRAD_V,BASE=0 --vae kl-f8.safetensors\n"
+        "kilter merge --a inpainting.ckpt --b anime.safetensors --c v1-5.safetensors \\\n"
+        "    --add-difference 1 anime-inpainting.safetensors",
     .exit_statuses = kWeightsStatuses,
     .run = merge_command::run,
 };

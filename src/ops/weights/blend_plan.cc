@@ -8,6 +8,7 @@
 
 #include "base/try.h"
 #include "ops/weights/blend_kernel.h"
+#include "ops/weights/widened_source.h"
 
 namespace kilter::ops {
 namespace {
@@ -80,7 +81,12 @@ class BlendPlanner {
  private:
   struct Member {
     std::size_t input = 0, tensor = 0;
+    std::shared_ptr<const Source> source;  ///< where `tensor` is
+    DType dtype() const { return source->index().tensors[tensor].dtype; }
   };
+  Member member(std::size_t input, std::size_t tensor) const {
+    return {input, tensor, inputs_[input].checkpoint.source()};
+  }
 
   void drop(const WeightsInput& input, std::size_t tensor, std::string reason) {
     const TensorInfo& info = input.info(tensor);
@@ -129,7 +135,7 @@ class BlendPlanner {
   /// everybody's.
   std::vector<Member> gather(std::size_t tensor, WeightsReport::Tensor& row) {
     const TensorInfo& info = inputs_.front().info(tensor);
-    std::vector<Member> members = {{0, tensor}};
+    std::vector<Member> members = {member(0, tensor)};
     bool same_shape = true;
     for (std::size_t k = 1; k < inputs_.size(); ++k) {
       const WeightsInput& input = inputs_[k];
@@ -140,13 +146,20 @@ class BlendPlanner {
         continue;
       }
       const TensorInfo& its = input.info(*other);
-      if (its.shape != info.shape) {
+      if (request_.widen_channels && is_channel_subset(info, its)) {
+        if (!dtype_fits(info, its, input, row)) continue;
+        note(row, fmt::format("the first {} of {} input channels are {}'s", its.shape[1],
+                              info.shape[1], input.address));
+        members.push_back({k, 0,
+                           make_widened_source(input.checkpoint.source(), *other,
+                                               inputs_[0].checkpoint.source(), tensor)});
+      } else if (its.shape != info.shape) {
         same_shape = false;
         if (mismatches_.allowed(Allow::kShape, input.address, row.name,
                                 fmt::format("is {}, not {}", shape_text(its), shape_text(info))))
           note(row, "other shape in " + input.address + ": the first's values");
       } else if (dtype_fits(info, its, input, row)) {
-        members.push_back({k, *other});
+        members.push_back(member(k, *other));
       }
     }
     // Half a difference is none: without one of its terms a fixed blend is its first model.
@@ -177,14 +190,13 @@ class BlendPlanner {
     output.bytes = info.element_count() * dtype_row(row.to).bits / 8;
     if (!floats) output.bytes = info.bytes();
     row.bytes = output.bytes;
-    for (const Member& member : members)
-      output.inputs.push_back(
-          {inputs_[member.input].checkpoint.source(), InputKind::kTensor, member.tensor, 0});
+    for (const Member& one : members)
+      output.inputs.push_back({one.source, InputKind::kTensor, one.tensor, 0});
     if (floats && (members.size() > 1 || row.to != row.from)) {
       output.kernel = std::make_shared<BlendKernel>(rules(members, row));
     } else if (!floats && members.size() > 1) {
       std::vector<std::string> paths;
-      for (const Member& member : members) paths.push_back(inputs_[member.input].address);
+      for (const Member& one : members) paths.push_back(inputs_[one.input].address);
       output.kernel = std::make_shared<EqualKernel>(row.name, std::move(paths));
       row.fate = "copied";
       note(row, "integers: equal in all inputs");
@@ -209,17 +221,16 @@ class BlendPlanner {
     rules.allow_too_large = request_.allow.contains(Allow::kOverflow);
     rules.allow_not_finite = request_.allow.contains(Allow::kNonFinite);
     double sum = 0;
-    for (const Member& member : members) sum += coefficients[member.input];
+    for (const Member& one : members) sum += coefficients[one.input];
     if (sum == 0 && rescales(members)) weightless_.push_back(row.name);
     const bool lone = members.size() == 1;
-    for (const Member& member : members) {
-      double weight = coefficients[member.input];
+    for (const Member& one : members) {
+      double weight = coefficients[one.input];
       if (lone)
         weight = 1;
       else if (rescales(members))
         weight /= sum;
-      rules.terms.push_back(
-          {inputs_[member.input].info(member.tensor).dtype, weight, inputs_[member.input].address});
+      rules.terms.push_back({one.dtype(), weight, inputs_[one.input].address});
     }
     return rules;
   }

@@ -18,6 +18,8 @@ struct BlendRequest {
   std::map<std::string, std::vector<double>> own_coefficients;
   /// A tensor that some inputs lack has the others' coefficients scaled up to the same sum.
   bool rescale_for_missing = false;
+  /// Four input channels of a convolution blend with the first four of nine or eight.
+  bool widen_channels = false;
   std::optional<DType> dtype;
   std::set<Allow> allow;
 };

@@ -1,0 +1,74 @@
+#include "ops/weights/blend.h"
+
+#include <cmath>
+#include <utility>
+
+#include "base/try.h"
+#include "ops/weights/tensor_pairs.h"
+#include "ops/weights/weights_output.h"
+#include "tensor/kernels/float_values.h"
+
+namespace kilter::ops {
+
+Status check_blend_dtype(const std::optional<DType>& dtype) {
+  if (!dtype || has_float_values(*dtype)) return ok();
+  return fail(
+      Error(ErrorCode::kInvalidArgument, "weights cannot be computed in this dtype")
+          .wanted("f64, f32, bf16, f16, f8_e4m3fn or f8_e5m2", std::string(dtype_name(*dtype))));
+}
+
+Result<std::vector<WeightsInput>> open_blend_inputs(const std::vector<std::string>& sources,
+                                                    const OpenOptions& options) {
+  std::vector<WeightsInput> inputs;
+  for (const std::string& source : sources) {
+    KILTER_ASSIGN(WeightsInput input, open_weights(source, options));
+    inputs.push_back(std::move(input));
+  }
+  return inputs;
+}
+
+Result<WeightsReport> write_blend(const std::vector<WeightsInput>& inputs, BlendPlan plan,
+                                  Recipe recipe, const std::string& target,
+                                  const BlendOptions& options) {
+  if (options.dtype) recipe.own["dtype"] = dtype_name(*options.dtype);
+  recipe.allow = options.allow;
+  KILTER_ASSIGN(recipe.inputs, describe_inputs(inputs, options));
+  WeightsReport report;
+  report.verb = recipe.verb;
+  for (const WeightsInput& input : inputs) report.sources.push_back(input.address);
+  report.tensors = std::move(plan.tensors);
+  WeightsJob job{&inputs.front(), std::move(plan.plan), write_recipe(recipe), options.dtype};
+  KILTER_TRY(write_weights(std::move(job), target, options, report));
+  return report;
+}
+
+Result<std::map<std::string, std::vector<double>>> slerp_coefficients(
+    const std::vector<WeightsInput>& inputs, const std::map<std::string, double>& ratios,
+    unsigned thread_count, const RunContext& context) {
+  constexpr double kParallel = 0.9995;
+  std::vector<TensorPair> pairs;
+  for (const auto& [name, ratio] : ratios) {
+    const auto own = inputs[0].find(name), other = inputs[1].find(name);
+    if (!own || !other) continue;
+    const TensorInfo &a = inputs[0].info(*own), &b = inputs[1].info(*other);
+    if (a.shape != b.shape || !has_float_values(a.dtype) || !has_float_values(b.dtype)) continue;
+    pairs.push_back(
+        {&inputs[0], &inputs[1], *own, *other, a.dtype, b.dtype, true, a.element_count()});
+  }
+  KILTER_ASSIGN(const std::vector<PairSums> sums, sum_pairs(pairs, thread_count, context));
+  std::map<std::string, std::vector<double>> out;
+  for (const auto& [name, ratio] : ratios) out[name] = {1 - ratio, ratio};
+  for (std::size_t p = 0; p < pairs.size(); ++p) {
+    const DifferenceSums& sum = sums[p].sums;
+    const double norms = std::sqrt(sum.a_squares) * std::sqrt(sum.b_squares);
+    const double cosine = norms > 0 ? sum.dot / norms : 0;
+    if (std::fabs(cosine) > kParallel) continue;
+    const std::string& name = inputs[0].names[pairs[p].a];
+    const double ratio = ratios.at(name);
+    const double angle = std::acos(cosine), whole = std::sin(angle);
+    out[name] = {std::sin(angle - angle * ratio) / whole, std::sin(angle * ratio) / whole};
+  }
+  return out;
+}
+
+}  // namespace kilter::ops

@@ -1,0 +1,38 @@
+// The steps every linear blend takes: open, plan, describe, write.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kilter/weights.h"
+
+#include "ops/weights/blend_plan.h"
+#include "ops/weights/recipe.h"
+#include "ops/weights/weights_input.h"
+
+namespace kilter::ops {
+
+/// Errors: kInvalidArgument for a dtype that weights cannot be computed in.
+Status check_blend_dtype(const std::optional<DType>& dtype);
+
+/// Errors: as open_weights().
+Result<std::vector<WeightsInput>> open_blend_inputs(const std::vector<std::string>& sources,
+                                                    const OpenOptions& options);
+
+/// Writes a planned blend. `recipe` has its verb and its own words; inputs, dtype and what was
+/// allowed are filled in here. Every input is described in the recipe, the first gives metadata and
+/// companions.
+Result<WeightsReport> write_blend(const std::vector<WeightsInput>& inputs, BlendPlan plan,
+                                  Recipe recipe, const std::string& target,
+                                  const BlendOptions& options);
+
+/// Coefficients on the great circle between two inputs, for every tensor that both have as floats
+/// of one shape, each taken as one long vector. `ratio_of` says how far to go. Nearly parallel
+/// ones go straight, as their angle is mostly noise. Reads both whole.
+/// Source: Shoemake, Animating Rotation with Quaternion Curves (1985); the bound is mergekit's.
+Result<std::map<std::string, std::vector<double>>> slerp_coefficients(
+    const std::vector<WeightsInput>& inputs, const std::map<std::string, double>& ratios,
+    unsigned thread_count, const RunContext& context);
+
+}  // namespace kilter::ops
