@@ -37,7 +37,7 @@ void choose_ema_names(WeightsInput& input, EmaWeights ema) {
   } else {
     for (std::size_t i = 0; i < input.names.size(); ++i) {
       const auto average = averages.find(ema_name_of(input.names[i]));
-      if (average == averages.end()) continue;
+      if (average == averages.end() || average->second == i) continue;
       input.names[average->second] = std::move(input.names[i]);
       input.names[i].clear();
     }
