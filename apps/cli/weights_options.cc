@@ -56,6 +56,16 @@ void print_errors(const WeightsReport& report, const Style& style) {
                 worst[i]->largest_error, worst[i]->cosine);
 }
 
+/// As exactly as an estimate deserves.
+std::string about_seconds(double seconds) {
+  char text[32];
+  if (seconds < 60)
+    std::snprintf(text, sizeof text, seconds < 10 ? "%.1f s" : "%.0f s", seconds);
+  else
+    std::snprintf(text, sizeof text, "%.0f min", seconds / 60);
+  return text;
+}
+
 void print_text(const WeightsReport& report, const Terminal& terminal, bool every) {
   const Style style(terminal.colour_out);
   std::map<std::string, std::size_t> fates;
@@ -73,6 +83,12 @@ void print_text(const WeightsReport& report, const Terminal& terminal, bool ever
   print_errors(report, style);
   for (const auto& [name, bytes] : report.files)
     std::printf("  file     %s  %s\n", escape_text(name).c_str(), format_bytes(bytes).c_str());
+  if (report.estimate)
+    std::printf("  memory   %s of buffers at most\n  time     about %s to read and compute\n",
+                format_bytes(report.estimate->memory_bytes).c_str(),
+                about_seconds(report.estimate->seconds).c_str());
+  if (report.resumed_bytes > 0)
+    std::printf("  resumed  %s were there\n", format_bytes(report.resumed_bytes).c_str());
   if (report.dry_run || report.seconds <= 0) return;
   std::printf("  written  %s in %.2f s (%s)\n", format_bytes(report.written_bytes).c_str(),
               report.seconds,
@@ -87,6 +103,7 @@ Status read_weights_options(const Invocation& invocation, WeightsOptions& option
   options.shard_bytes_max = arguments.bytes("max-shard-size", 0);
   options.dry_run = arguments.has("dry-run");
   options.force = arguments.has("force");
+  options.resume = arguments.has("resume");
   options.max_memory_bytes = arguments.bytes("max-memory", options.max_memory_bytes);
   options.thread_count = arguments.count("threads", 0);
   options.direct_io = !arguments.has("buffered");

@@ -20,6 +20,8 @@ inline constexpr OptionSpec kWeightsOptions[] = {
      "overflow; recorded in the recipe; repeatable",
      true},
     {"-n,--dry-run", ValueKind::kFlag, "", "Say what would be written, write nothing"},
+    {"--resume", ValueKind::kFlag, "",
+     "Keep what is written when interrupted, and go on from there when run again (safetensors)"},
     {"-f,--force", ValueKind::kFlag, "", "Replace DST if it exists"},
     {"--report", ValueKind::kFlag, "", "List every tensor, not only the noteworthy"},
     {"--max-memory", ValueKind::kBytes, "SIZE", "Memory for buffers; default 512MiB"},

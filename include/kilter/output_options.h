@@ -12,6 +12,9 @@ struct OutputOptions {
   std::string to;  ///< "safetensors", "torch", "npz", "dcp"; "" = from DST's extension
   std::uint64_t shard_bytes_max = 0;  ///< 0 = one file
   bool force = false;                 ///< replace an existing output
+  /// An output that is cut off stays beyond this call, and one of the same recipe that was cut off
+  /// is gone on with (spec/partial-output.md). safetensors only.
+  bool resume = false;
   bool dry_run = false;               ///< preflight and report only
   std::uint64_t max_memory_bytes = 512ULL << 20;
   unsigned thread_count = 0;

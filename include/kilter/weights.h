@@ -56,8 +56,15 @@ struct WeightsReport {
   std::vector<std::pair<std::string, std::uint64_t>> files;  ///< name, bytes
   std::string recipe;                                        ///< spec/recipe.md, as it was recorded
   std::uint64_t read_bytes = 0, written_bytes = 0;
+  std::uint64_t resumed_bytes = 0;  ///< of the written ones: were there from an interrupted run
   double seconds = 0;
   bool dry_run = false;
+  /// Of a dry run: what the work would take, from a part of it that was done and thrown away.
+  struct Estimate {
+    std::uint64_t memory_bytes = 0;  ///< buffers, at most
+    double seconds = 0;  ///< to read and compute; digests of the inputs and the disk come on top
+  };
+  std::optional<Estimate> estimate;
   double rms_error = 0, largest_error = 0, cosine = 1;  ///< over all that were measured
 };
 

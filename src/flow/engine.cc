@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
-#include "base/text.h"
-#include "base/thread_pool.h"
 #include "base/try.h"
+#include "flow/divide_memory.h"
 #include "flow/engine_run.h"
 #include "flow/memory_plan.h"
 #include "flow/preflight.h"
@@ -32,29 +31,6 @@ class Phase {
   Progress* progress_;
 };
 
-Result<flow::MemoryPlan> divide_memory(const Plan& plan, const EngineOptions& options) {
-  flow::MemoryNeeds needs;
-  needs.budget_bytes = options.max_memory_bytes;
-  needs.thread_count = options.thread_count == 0 ? usable_cpu_count() : options.thread_count;
-  needs.tile_bytes = options.tile_bytes;
-  needs.has_kernels =
-      std::any_of(plan.outputs.begin(), plan.outputs.end(),
-                  [](const PlanOutput& output) { return output.kernel != nullptr; });
-  for (const PlanOutput& output : plan.outputs)
-    needs.has_blocks =
-        needs.has_blocks || std::any_of(output.inputs.begin(), output.inputs.end(),
-                                        [](const PlanInput& i) { return flow::wants_blocks(i); });
-  KILTER_ASSIGN(const flow::MemoryPlan memory, flow::plan_memory(needs));
-  for (const PlanOutput& output : plan.outputs)
-    if (output.kernel && flow::kernel_group_bytes(output) > memory.kernel_bytes)
-      return fail(Error(ErrorCode::kInvalidArgument, "the memory budget does not hold the inputs")
-                      .at_tensor(output.name)
-                      .wanted(format_bytes(flow::kernel_group_bytes(output)) + " a thread",
-                              format_bytes(memory.kernel_bytes))
-                      .advise("raise --max-memory"));
-  return memory;
-}
-
 }  // namespace
 
 Result<RunReport> run_plan(const Plan& plan, Sink& sink, io::FileSystem& files,
@@ -64,8 +40,11 @@ Result<RunReport> run_plan(const Plan& plan, Sink& sink, io::FileSystem& files,
   KILTER_TRY(flow::check_plan(plan));
   KILTER_ASSIGN(const std::vector<FileLayout> layout, sink.layout(plan));
   KILTER_ASSIGN(const std::uint64_t total_bytes, flow::check_layout(plan, layout));
-  KILTER_TRY(flow::check_space(files, target_folder, total_bytes));
-  KILTER_ASSIGN(const flow::MemoryPlan memory, divide_memory(plan, options));
+  KILTER_ASSIGN(const std::uint64_t present_bytes,
+                flow::check_resume(layout, sink, options.resume));
+  // What was begun has its room already.
+  if (present_bytes == 0) KILTER_TRY(flow::check_space(files, target_folder, total_bytes));
+  KILTER_ASSIGN(const flow::MemoryPlan memory, flow::divide_memory(plan, options));
   KILTER_ASSIGN(auto queue, io::make_io_queue(options.queue, kQueueDepth));
 
   RunReport report;
@@ -74,6 +53,7 @@ Result<RunReport> run_plan(const Plan& plan, Sink& sink, io::FileSystem& files,
     flow::EngineRun run(plan, sink, layout, memory, options, context, std::move(queue));
     KILTER_TRY(run.run(publication));
     report.read_bytes = run.read_bytes();
+    report.resumed_bytes = present_bytes;
   }
   KILTER_TRY(context.check());
   KILTER_TRY(publication.commit());

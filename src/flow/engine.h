@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "kilter/progress.h"
 
@@ -23,6 +25,15 @@ enum class ReadAhead : std::uint8_t {
 /// The smallest `max_memory_bytes`.
 inline constexpr std::uint64_t kEngineMemoryBytesMin = 16ULL << 20;
 
+/// How a run goes on where another one was cut off.
+struct EngineResume {
+  std::size_t file = 0;            ///< of the layout: this one and those before it are there
+  std::uint64_t offset_bytes = 0;  ///< in it: everything before is there; n * 4096 or its size
+  std::uint64_t step_bytes = 1ULL << 30;  ///< how often it is told how far the run has come
+  /// Everything before (file, offset_bytes) is durable. Called by the thread that runs the plan.
+  std::function<Status(std::size_t file, std::uint64_t offset_bytes)> reached;
+};
+
 struct EngineOptions {
   std::uint64_t max_memory_bytes = 512ULL << 20;  ///< buffers and scratch together
   unsigned thread_count = 0;     ///< 0 = usable_cpu_count(); fewer in small budgets
@@ -30,11 +41,13 @@ struct EngineOptions {
   bool direct_io = true;         ///< where the file system can
   io::IoQueueKind queue = io::IoQueueKind::kAuto;
   ReadAhead read_ahead = ReadAhead::kAuto;
+  const EngineResume* resume = nullptr;  ///< for sinks without checksums
 };
 
 struct RunReport {
   std::uint64_t read_bytes = 0;
   std::uint64_t written_bytes = 0;
+  std::uint64_t resumed_bytes = 0;  ///< of those: were there already
   double seconds = 0;
   struct File {
     std::string name;

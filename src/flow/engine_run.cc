@@ -26,11 +26,18 @@ EngineRun::EngineRun(const Plan& plan, Sink& sink, const std::vector<FileLayout>
       filler_(plan, memory, sink.wants_checksums()),
       buffers_(memory.tile_bytes, memory.tile_count),
       checksums_(plan.outputs.size(), 0),
+      resume_(options.resume),
       pool_(memory.thread_count),
       queue_(std::move(queue)),
       stager_(plan, memory, options.read_ahead, *queue_) {
   files_.reserve(layout.size());
   for (const FileLayout& file : layout) files_.push_back({FileMap(file)});
+  if (resume_ == nullptr) return;
+  next_file_ = safe_file_ = resume_->file;
+  next_offset_ = safe_offset_ = resume_->offset_bytes;
+  for (std::size_t i = 0; i < resume_->file; ++i) written_bytes_ += files_[i].map.bytes();
+  written_bytes_ += resume_->offset_bytes;
+  marked_bytes_ = written_bytes_;
 }
 
 Status EngineRun::run(io::Publication& publication) {
@@ -44,7 +51,10 @@ Status EngineRun::run(io::Publication& publication) {
   }
   queue_->wait_idle();
   pool_.wait_idle();
-  if (failed()) return fail(std::move(*error_));
+  if (failed()) {
+    static_cast<void>(mark_progress());  // what ended the run is what there is to say
+    return fail(std::move(*error_));
+  }
   return finish_files();
 }
 
@@ -60,9 +70,9 @@ Status EngineRun::create_files(io::Publication& publication) {
 }
 
 Status EngineRun::finish_files() {
-  // Direct writes end on a whole block.
+  // Direct writes end on a whole block, and what another run left may be longer.
   for (OutputFile& output : files_)
-    if (output.direct) KILTER_TRY(output.file->truncate(output.map.bytes()));
+    if (output.direct || resume_ != nullptr) KILTER_TRY(output.file->truncate(output.map.bytes()));
   return ok();
 }
 
@@ -136,6 +146,7 @@ void EngineRun::handle(Event event) {
     const auto tile = tiles_.find(event.sequence);
     written_bytes_ += tile->second->bytes;
     tiles_.erase(tile);
+    note_progress();
     if (context_.progress != nullptr && !failed()) context_.progress->update(written_bytes_);
     return;
   }
@@ -199,6 +210,23 @@ void EngineRun::write_tile(Tile& tile) {
   io::IoWrite write{output.file, tile.offset_bytes, run, output.direct, {}};
   write.done = [this, sequence](Status status) { post({sequence, true, std::move(status)}); };
   queue_->submit(std::move(write));
+}
+
+/// Tiles are written in any order: what lies before the first one in flight is all there.
+void EngineRun::note_progress() {
+  if (resume_ == nullptr || failed()) return;
+  safe_file_ = tiles_.empty() ? next_file_ : tiles_.begin()->second->file;
+  safe_offset_ = tiles_.empty() ? next_offset_ : tiles_.begin()->second->offset_bytes;
+  if (written_bytes_ - marked_bytes_ < resume_->step_bytes) return;
+  if (auto status = mark_progress(); !status) record(ordered_, std::move(status).error());
+}
+
+Status EngineRun::mark_progress() {
+  if (resume_ == nullptr || written_bytes_ == marked_bytes_) return ok();
+  for (std::size_t i = resume_->file; i < files_.size() && i <= safe_file_; ++i)
+    KILTER_TRY(files_[i].file->sync());
+  marked_bytes_ = written_bytes_;
+  return resume_->reached(safe_file_, safe_offset_);
 }
 
 void EngineRun::record(std::uint64_t sequence, Error error) {

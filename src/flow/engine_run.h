@@ -71,6 +71,8 @@ class EngineRun {
   Status fill_late(const Tile& tile, const SegmentPart& part);
   void write_tile(Tile& tile);
   void record(std::uint64_t sequence, Error error);
+  void note_progress();
+  Status mark_progress();
   bool failed() const { return error_.has_value(); }
   Status finish_files();
 
@@ -93,6 +95,11 @@ class EngineRun {
   std::uint64_t ordered_ = 0;  // the first sequence not yet written out
   std::uint64_t read_bytes_ = 0;
   std::uint64_t written_bytes_ = 0;
+
+  const EngineResume* resume_;
+  std::size_t safe_file_ = 0;  // everything before (safe_file_, safe_offset_) is written
+  std::uint64_t safe_offset_ = 0;
+  std::uint64_t marked_bytes_ = 0;  // written_bytes_ when that was last made durable and told
 
   std::optional<Error> error_;
   std::uint64_t error_sequence_ = 0;

@@ -6,6 +6,8 @@
 #include "base/checked.h"
 #include "base/text.h"
 #include "base/try.h"
+#include "flow/tile_map.h"
+#include "io/buffer_pool.h"
 #include "io/safe_path.h"
 
 namespace kilter::flow {
@@ -158,6 +160,29 @@ Result<std::uint64_t> check_layout(const Plan& plan, const std::vector<FileLayou
       return fail(Error(ErrorCode::kInternal, "the output's layout leaves a tensor out")
                       .at_tensor(plan.outputs[i].name));
   return check.total_bytes;
+}
+
+Result<std::uint64_t> check_resume(const std::vector<FileLayout>& layout, const Sink& sink,
+                                   const EngineResume* resume) {
+  if (resume == nullptr) return std::uint64_t{0};
+  if (sink.wants_checksums())
+    return fail(Error(ErrorCode::kInvalidArgument,
+                      "an output in this format cannot be gone on with after an interruption")
+                    .advise("write safetensors, or leave --resume out"));
+  if (resume->file == 0 && resume->offset_bytes == 0) return std::uint64_t{0};
+  if (resume->file < layout.size()) {
+    std::uint64_t present = resume->offset_bytes;
+    for (std::size_t i = 0; i < resume->file; ++i) present += FileMap(layout[i]).bytes();
+    const std::uint64_t its_bytes = FileMap(layout[resume->file]).bytes();
+    const bool on_block = resume->offset_bytes % io::kDirectAlignBytes == 0;
+    if (resume->offset_bytes <= its_bytes && (on_block || resume->offset_bytes == its_bytes))
+      return present;
+  } else if (resume->file == layout.size() && resume->offset_bytes == 0) {
+    std::uint64_t present = 0;
+    for (const FileLayout& file : layout) present += FileMap(file).bytes();
+    return present;
+  }
+  return fail(ErrorCode::kInvalidArgument, "the unfinished output is not of this plan");
 }
 
 Status check_space(io::FileSystem& files, const std::string& folder, std::uint64_t total_bytes) {

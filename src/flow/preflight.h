@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "flow/engine.h"
 #include "flow/sink.h"
 #include "io/file_system.h"
 
@@ -16,6 +17,11 @@ Status check_plan(const Plan& plan);
 /// Names are safe and differ, each output lies in exactly one segment of its size, sizes add up.
 /// Returns the bytes of all files. Errors: kInternal (a fault of the sink), kUnsafe (a name).
 Result<std::uint64_t> check_layout(const Plan& plan, const std::vector<FileLayout>& layout);
+
+/// Bytes that are there already; 0 without `resume`. Errors: kInvalidArgument for a sink that needs
+/// checksums of everything, and for a place that is not in the layout.
+Result<std::uint64_t> check_resume(const std::vector<FileLayout>& layout, const Sink& sink,
+                                   const EngineResume* resume);
 
 /// Errors: kNoSpace with what is needed and what is free.
 Status check_space(io::FileSystem& files, const std::string& folder, std::uint64_t total_bytes);

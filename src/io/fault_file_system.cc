@@ -149,6 +149,11 @@ class FaultFiles : public FaultFileSystem {
     KILTER_ASSIGN(auto file, inner_.create(path));
     return std::make_unique<FaultWriteFile>(schedule_, std::move(file));
   }
+  Result<std::unique_ptr<WriteFile>> open_write(const std::string& path) override {
+    KILTER_TRY(schedule_->check("open for writing", path));
+    KILTER_ASSIGN(auto file, inner_.open_write(path));
+    return std::make_unique<FaultWriteFile>(schedule_, std::move(file));
+  }
   Result<FileStat> stat(const std::string& path, bool follow_symlinks) override {
     KILTER_TRY(schedule_->check("look up", path));
     return inner_.stat(path, follow_symlinks);

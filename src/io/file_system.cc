@@ -36,6 +36,11 @@ Result<std::unique_ptr<FileLock>> FileSystem::lock(const std::string& path, Lock
   return fail(std::move(error).at_path(path));
 }
 
+Result<std::unique_ptr<WriteFile>> FileSystem::open_write(const std::string& path) {
+  Error error(ErrorCode::kUnsupported, "this file system cannot go on writing a file");
+  return fail(std::move(error).at_path(path));
+}
+
 Status FileSystem::exchange(const std::string& a, const std::string& b) {
   Error error(ErrorCode::kUnsupported, "this file system cannot swap \"" + b + "\" with another");
   return fail(std::move(error).at_path(a));

@@ -81,6 +81,9 @@ class FileSystem {
   virtual Result<std::unique_ptr<ReadFile>> open_read(const std::string& path) = 0;
   /// Creates a new file; kAlreadyExists if the name is taken.
   virtual Result<std::unique_ptr<WriteFile>> create(const std::string& path) = 0;
+  /// Opens a file that is there, to write on in it. A symlink is not followed. Errors: kNotFound,
+  /// kInvalidArgument for what is no file, kUnsupported where the file system cannot.
+  virtual Result<std::unique_ptr<WriteFile>> open_write(const std::string& path);
   virtual Result<FileStat> stat(const std::string& path, bool follow_symlinks = true) = 0;
   virtual Result<std::vector<FolderEntry>> list(const std::string& path) = 0;  ///< sorted by name
   virtual Status make_folder(const std::string& path) = 0;

@@ -128,6 +128,7 @@ class MemoryFiles : public MemoryFileSystem {
  public:
   Result<std::unique_ptr<ReadFile>> open_read(const std::string& path) override;
   Result<std::unique_ptr<WriteFile>> create(const std::string& path) override;
+  Result<std::unique_ptr<WriteFile>> open_write(const std::string& path) override;
   Result<FileStat> stat(const std::string& path, bool follow_symlinks) override;
   Result<std::vector<FolderEntry>> list(const std::string& path) override;
   Status make_folder(const std::string& path) override;
@@ -209,6 +210,15 @@ Result<std::unique_ptr<WriteFile>> MemoryFiles::create(const std::string& path) 
   const auto node = std::make_shared<MemoryNode>();
   KILTER_TRY(place(path, node, "create"));
   return std::make_unique<MemoryWriteFile>(disk_, node, path);
+}
+
+Result<std::unique_ptr<WriteFile>> MemoryFiles::open_write(const std::string& path) {
+  const std::lock_guard lock(disk_->mutex);
+  const MemorySpot spot = find(path, false);
+  if (spot.node == nullptr) return fail(os_error(spot.error_number, "open for writing", path));
+  if (spot.node->kind != FileKind::kFile)
+    return fail(Error(ErrorCode::kInvalidArgument, "not a regular file").at_path(path));
+  return std::make_unique<MemoryWriteFile>(disk_, spot.node, path);
 }
 
 Status MemoryFiles::make_folder(const std::string& path) {

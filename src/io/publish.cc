@@ -44,8 +44,8 @@ std::string random_text() {
   return text;
 }
 
-/// A name beside `target` that nobody else chooses.
-std::string temporary_path(const std::string& target) {
+/// The name of `target`, short enough to get something behind it.
+std::string kept_name(const std::string& target) {
   std::string name = last_part(target);
   if (name.size() > kNameBytesKept) {
     name.resize(kNameBytesKept);
@@ -53,8 +53,14 @@ std::string temporary_path(const std::string& target) {
       name.pop_back();  // whole characters only: some file systems insist on UTF-8
     if (!name.empty() && (static_cast<unsigned char>(name.back()) & 0x80U) != 0) name.pop_back();
   }
-  return join_path(parent_path(target), "." + name + ".kilter-" + std::to_string(::getpid()) + "-" +
-                                            random_text() + ".tmp");
+  return name;
+}
+
+/// A name beside `target` that nobody else chooses.
+std::string temporary_path(const std::string& target) {
+  return join_path(parent_path(target), "." + kept_name(target) + ".kilter-" +
+                                            std::to_string(::getpid()) + "-" + random_text() +
+                                            ".tmp");
 }
 
 /// What stands at `path` itself; kNotFound is an answer here, not an error.
@@ -106,7 +112,8 @@ class Placement {
   }
 
   /// Removes what has the temporary name: the new output before place(), the old one after it.
-  void clear() {
+  void clear(Unfinished unfinished = Unfinished::kRemove) {
+    if (unfinished == Unfinished::kKeep && state_ == State::kTemporary) return;
     if (state_ == State::kNew || state_ == State::kFinal) return;
     twice([&] { return remove_tree(files_, temporary_); });
     // A crash must not bring a large old output back under a name that nobody looks at.
@@ -150,6 +157,15 @@ Status sync_files(const std::vector<std::unique_ptr<WriteFile>>& open) {
   return ok();
 }
 
+/// What was left under a kept name, else a new file.
+Result<std::unique_ptr<WriteFile>> create_or_go_on(FileSystem& files, const std::string& path,
+                                                   Unfinished unfinished) {
+  if (unfinished == Unfinished::kRemove) return files.create(path);
+  auto left = files.open_write(path);
+  if (left || left.error().code != ErrorCode::kNotFound) return left;
+  return files.create(path);
+}
+
 bool contains(const std::vector<std::string>& values, const std::string& value) {
   return std::ranges::find(values, value) != values.end();
 }
@@ -157,8 +173,11 @@ bool contains(const std::vector<std::string>& values, const std::string& value) 
 class FolderPublication : public Publication {
  public:
   FolderPublication(FileSystem& files, const std::string& target, const std::string& temporary,
-                    Replace replace)
-      : files_(files), place_(files, temporary, target), replace_(replace) {
+                    Replace replace, Unfinished unfinished)
+      : files_(files),
+        place_(files, temporary, target),
+        replace_(replace),
+        unfinished_(unfinished) {
     folders_.push_back(temporary);
   }
   ~FolderPublication() override {
@@ -169,7 +188,7 @@ class FolderPublication : public Publication {
     KILTER_TRY(check_relative_name(name));
     KILTER_TRY(each_folder(place_.temporary(), name, [&](const auto& f) { return enter(f); }));
     const std::string path = join_path(place_.target(), name);
-    auto file = files_.create(join_path(place_.temporary(), name));
+    auto file = create_or_go_on(files_, join_path(place_.temporary(), name), unfinished_);
     if (!file) return fail(at_target(std::move(file).error(), path));
     open_.push_back(std::make_unique<PublishedFile>(std::move(*file), path));
     return open_.back().get();
@@ -187,7 +206,9 @@ class FolderPublication : public Publication {
  private:
   Status enter(const std::string& folder) {
     if (contains(folders_, folder)) return ok();
-    KILTER_TRY(shown(files_.make_folder(folder), folder));
+    Status made = files_.make_folder(folder);
+    const bool left = unfinished_ == Unfinished::kKeep && is_code(made, ErrorCode::kAlreadyExists);
+    if (!left) KILTER_TRY(shown(std::move(made), folder));
     folders_.push_back(folder);
     return ok();
   }
@@ -216,13 +237,14 @@ class FolderPublication : public Publication {
   void abort() {
     open_.clear();
     place_.take_back();
-    place_.clear();
+    place_.clear(unfinished_);
     done_ = true;
   }
 
   FileSystem& files_;
   Placement place_;
   Replace replace_;
+  Unfinished unfinished_;
   bool done_ = false;
   std::vector<std::string> folders_;  // made so far, parents first, the temporary root among them
   std::vector<std::unique_ptr<WriteFile>> open_;
@@ -230,8 +252,8 @@ class FolderPublication : public Publication {
 
 class BesidePublication : public Publication {
  public:
-  BesidePublication(FileSystem& files, std::string parent, Replace replace)
-      : files_(files), parent_(std::move(parent)), replace_(replace) {}
+  BesidePublication(FileSystem& files, std::string parent, Replace replace, Unfinished unfinished)
+      : files_(files), parent_(std::move(parent)), replace_(replace), unfinished_(unfinished) {}
   ~BesidePublication() override {
     if (!done_) abort();
   }
@@ -270,8 +292,9 @@ class BesidePublication : public Publication {
   }
 
   Result<WriteFile*> create_temporary(const std::string& target) {
-    const std::string temporary = temporary_path(target);
-    auto file = files_.create(temporary);
+    const std::string temporary =
+        unfinished_ == Unfinished::kKeep ? partial_path(target) : temporary_path(target);
+    auto file = create_or_go_on(files_, temporary, unfinished_);
     if (!file) return fail(at_target(std::move(file).error(), target));
     places_.emplace_back(files_, temporary, target);
     open_.push_back(std::make_unique<PublishedFile>(std::move(*file), target));
@@ -306,7 +329,7 @@ class BesidePublication : public Publication {
     open_.clear();
     for (auto place = places_.rbegin(); place != places_.rend(); ++place) {
       place->take_back();
-      place->clear();
+      place->clear(unfinished_);
     }
     for (auto folder = made_.rbegin(); folder != made_.rend(); ++folder)
       if (!files_.remove(*folder)) static_cast<void>(files_.remove(*folder));
@@ -316,6 +339,7 @@ class BesidePublication : public Publication {
   FileSystem& files_;
   std::string parent_;
   Replace replace_;
+  Unfinished unfinished_;
   bool done_ = false;
   std::vector<std::string> made_;  // folders made, parents first
   std::vector<Placement> places_;
@@ -328,30 +352,50 @@ Status check_folder_name(const std::string& path) {
   return fail(path_error(ErrorCode::kInvalidArgument, "the output folder needs a name", path));
 }
 
+/// Made, or left from the last time.
+Result<std::unique_ptr<Publication>> kept_folder(FileSystem& files, const std::string& target,
+                                                 Replace replace) {
+  const std::string temporary = partial_path(target);
+  Status made = files.make_folder(temporary);
+  if (!made && !is_code(made, ErrorCode::kAlreadyExists))
+    return fail(at_target(std::move(made).error(), target));
+  KILTER_ASSIGN(const auto kind, kind_at(files, temporary));
+  if (kind != FileKind::kFolder)
+    return fail(
+        path_error(ErrorCode::kUnsafe, "this is no folder of an unfinished output", temporary));
+  return std::make_unique<FolderPublication>(files, target, temporary, replace, Unfinished::kKeep);
+}
+
 }  // namespace
 
+std::string partial_path(const std::string& target) {
+  return join_path(parent_path(target), "." + kept_name(target) + ".kilter-partial");
+}
+
 Result<std::unique_ptr<Publication>> Publication::folder(FileSystem& files, const std::string& path,
-                                                         Replace replace) {
+                                                         Replace replace, Unfinished unfinished) {
   KILTER_TRY(check_folder_name(path));
   const std::string target = join_path(parent_path(path), last_part(path));
   KILTER_ASSIGN(const auto kind, kind_at(files, target));
   KILTER_TRY(check_target(kind, target, true, replace));
+  if (unfinished == Unfinished::kKeep) return kept_folder(files, target, replace);
   for (int i = 0;; ++i) {
     const std::string temporary = temporary_path(target);
     Status made = files.make_folder(temporary);
-    if (made) return std::make_unique<FolderPublication>(files, target, temporary, replace);
+    if (made)
+      return std::make_unique<FolderPublication>(files, target, temporary, replace, unfinished);
     if (i >= kNameTriesMax || !is_code(made, ErrorCode::kAlreadyExists))
       return fail(at_target(std::move(made).error(), target));
   }
 }
 
 Result<std::unique_ptr<Publication>> Publication::beside(FileSystem& files,
-                                                         const std::string& parent,
-                                                         Replace replace) {
+                                                         const std::string& parent, Replace replace,
+                                                         Unfinished unfinished) {
   KILTER_ASSIGN(const FileStat info, files.stat(parent));
   if (info.kind != FileKind::kFolder)
     return fail(path_error(ErrorCode::kInvalidArgument, "not a folder", parent));
-  return std::make_unique<BesidePublication>(files, parent, replace);
+  return std::make_unique<BesidePublication>(files, parent, replace, unfinished);
 }
 
 }  // namespace kilter::io

@@ -74,6 +74,7 @@ class RealFileSystem : public FileSystem {
  public:
   Result<std::unique_ptr<ReadFile>> open_read(const std::string& path) override;
   Result<std::unique_ptr<WriteFile>> create(const std::string& path) override;
+  Result<std::unique_ptr<WriteFile>> open_write(const std::string& path) override;
   Result<FileStat> stat(const std::string& path, bool follow_symlinks) override;
   Result<std::vector<FolderEntry>> list(const std::string& path) override;
   Status make_folder(const std::string& path) override;
@@ -103,6 +104,17 @@ Result<std::unique_ptr<WriteFile>> RealFileSystem::create(const std::string& pat
   KILTER_TRY(check_path(path));
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0666));
   if (!fd) return fail(os_error(errno, "create", path));
+  return std::make_unique<RealWriteFile>(std::move(fd), path);
+}
+
+Result<std::unique_ptr<WriteFile>> RealFileSystem::open_write(const std::string& path) {
+  KILTER_TRY(check_path(path));
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK));
+  if (!fd) return fail(os_error(errno, "open for writing", path));
+  struct stat info{};
+  if (::fstat(fd.get(), &info) != 0) return fail(os_error(errno, "look up", path));
+  if (!S_ISREG(info.st_mode))
+    return fail(Error(ErrorCode::kInvalidArgument, "not a regular file").at_path(path));
   return std::make_unique<RealWriteFile>(std::move(fd), path);
 }
 

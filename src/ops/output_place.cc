@@ -1,10 +1,14 @@
 #include "ops/output_place.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
+#include <vector>
 
+#include "base/try.h"
 #include "io/file_system.h"
 #include "io/publish.h"
+#include "ops/unfinished_output.h"
 
 namespace kilter::ops {
 
@@ -28,21 +32,49 @@ Place place_of(std::string path, bool wants_folder) {
   return place;
 }
 
-Result<RunReport> write_to(const Place& place, const Plan& plan, Sink& sink,
-                           const OutputOptions& options) {
-  io::FileSystem& files =
-      options.open.files != nullptr ? *options.open.files : io::real_file_system();
-  const io::Replace replace = options.force ? io::Replace::kAllow : io::Replace::kRefuse;
-  auto opened = place.is_folder ? io::Publication::folder(files, place.path, replace)
-                                : io::Publication::beside(files, place.parent, replace);
-  if (!opened) return fail(std::move(opened).error());
+EngineOptions engine_options(const OutputOptions& options) {
   EngineOptions engine;
   engine.max_memory_bytes = options.max_memory_bytes;
   engine.thread_count = options.thread_count;
   engine.tile_bytes = options.tile_bytes;
   engine.direct_io = options.direct_io;
-  return run_plan(plan, sink, files, **opened, place.is_folder ? place.path : place.parent, engine,
-                  options.context);
+  return engine;
+}
+
+namespace {
+
+Result<std::unique_ptr<io::Publication>> open_publication(io::FileSystem& files, const Place& place,
+                                                          const OutputOptions& options) {
+  const io::Replace replace = options.force ? io::Replace::kAllow : io::Replace::kRefuse;
+  const auto unfinished = options.resume ? io::Unfinished::kKeep : io::Unfinished::kRemove;
+  return place.is_folder ? io::Publication::folder(files, place.path, replace, unfinished)
+                         : io::Publication::beside(files, place.parent, replace, unfinished);
+}
+
+Result<RunReport> go_on(io::FileSystem& files, const Place& place, const Plan& plan, Sink& sink,
+                        const OutputOptions& options) {
+  KILTER_ASSIGN(const std::vector<FileLayout> layout, sink.layout(plan));
+  KILTER_ASSIGN(UnfinishedOutput unfinished, UnfinishedOutput::open(files, place, layout));
+  KILTER_ASSIGN(const auto publication, open_publication(files, place, options));
+  EngineOptions engine = engine_options(options);
+  engine.resume = &unfinished.resume();
+  KILTER_ASSIGN(RunReport report,
+                run_plan(plan, sink, files, *publication,
+                         place.is_folder ? place.path : place.parent, engine, options.context));
+  unfinished.finish();
+  return report;
+}
+
+}  // namespace
+
+Result<RunReport> write_to(const Place& place, const Plan& plan, Sink& sink,
+                           const OutputOptions& options) {
+  io::FileSystem& files =
+      options.open.files != nullptr ? *options.open.files : io::real_file_system();
+  if (options.resume) return go_on(files, place, plan, sink, options);
+  KILTER_ASSIGN(const auto publication, open_publication(files, place, options));
+  return run_plan(plan, sink, files, *publication, place.is_folder ? place.path : place.parent,
+                  engine_options(options), options.context);
 }
 
 }  // namespace kilter::ops

@@ -23,6 +23,8 @@ struct Place {
 /// name has no extension.
 Place place_of(std::string path, bool wants_folder);
 
+EngineOptions engine_options(const OutputOptions& options);
+
 /// Runs the plan into a publication at `place`. Errors: as run_plan(); kAlreadyExists without
 /// force.
 Result<RunReport> write_to(const Place& place, const Plan& plan, Sink& sink,

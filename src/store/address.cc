@@ -69,6 +69,9 @@ class AddressFileSystem : public io::FileSystem {
   Result<std::unique_ptr<io::WriteFile>> create(const std::string& path) override {
     return real_.create(path);
   }
+  Result<std::unique_ptr<io::WriteFile>> open_write(const std::string& path) override {
+    return real_.open_write(path);
+  }
   Status make_folder(const std::string& path) override { return real_.make_folder(path); }
   Status remove(const std::string& path) override { return real_.remove(path); }
   Status rename(const std::string& from, const std::string& to, io::Replace replace) override {

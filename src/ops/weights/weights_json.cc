@@ -68,6 +68,10 @@ std::string weights_json(const WeightsReport& report) {
   }
   out["read_bytes"] = report.read_bytes;
   out["written_bytes"] = report.written_bytes;
+  if (report.resumed_bytes > 0) out["resumed_bytes"] = report.resumed_bytes;
+  if (report.estimate)
+    out["estimate"] = {{"memory_bytes", report.estimate->memory_bytes},
+                       {"seconds", report.estimate->seconds}};
   out["seconds"] = report.seconds;
   return dump_json(out);
 }

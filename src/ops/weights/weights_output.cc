@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 #include "base/try.h"
-#include "flow/engine.h"
+#include "flow/estimate.h"
 #include "formats/format.h"
 #include "formats/state_json/state_json.h"
 #include "ops/companion_sink.h"
@@ -51,7 +51,7 @@ class Writer {
     KILTER_TRY(make_sink());
     add_companions();
     KILTER_TRY(lay_out());
-    return options_.dry_run ? ok() : write();
+    return options_.dry_run ? estimate() : write();
   }
 
  private:
@@ -143,10 +143,18 @@ class Writer {
     return ok();
   }
 
+  Status estimate() {
+    KILTER_ASSIGN(const PlanEstimate run,
+                  estimate_plan(job_.plan, *sink_, engine_options(options_), options_.context));
+    report_.estimate = {run.memory_bytes, run.seconds};
+    return ok();
+  }
+
   Status write() {
     KILTER_ASSIGN(const RunReport run, write_to(place_, job_.plan, *sink_, options_));
     report_.read_bytes = run.read_bytes;
     report_.written_bytes = run.written_bytes;
+    report_.resumed_bytes = run.resumed_bytes;
     report_.seconds = run.seconds;
     return ok();
   }
