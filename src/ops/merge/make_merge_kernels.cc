@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/try.h"
+#include "ops/merge/gram_study.h"
 #include "ops/merge/gta.h"
 #include "ops/merge/linear_study.h"
 #include "ops/merge/merge_study.h"
@@ -90,6 +91,14 @@ Result<std::unique_ptr<MergeStudy>> make_study(const TensorMerge& merge,
     case MergeMethod::kDella:
     case MergeMethod::kDellaLinear:
       return study_task_vectors(merge, memory_bytes_max);
+    case MergeMethod::kSlerp:
+    case MergeMethod::kMultislerp:
+    case MergeMethod::kKarcher:
+      return study_gram(merge);
+    case MergeMethod::kNuslerp:
+      return merge.parameters.nuslerp_flatten ? study_gram(merge) : study_line_grams(merge);
+    case MergeMethod::kModelStock:
+      return merge.parameters.filter_wise ? study_line_grams(merge) : study_gram(merge);
     default:
       break;
   }
