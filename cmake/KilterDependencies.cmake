@@ -22,6 +22,7 @@ pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 add_library(kilter_zstd ALIAS PkgConfig::ZSTD)
 pkg_check_modules(SNAPPY REQUIRED IMPORTED_TARGET snappy)
 add_library(kilter_snappy ALIAS PkgConfig::SNAPPY)
+find_package(yaml-cpp REQUIRED)
 
 if(KILTER_TESTS)
   find_package(GTest REQUIRED)
