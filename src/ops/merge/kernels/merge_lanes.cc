@@ -1,0 +1,268 @@
+#include "ops/merge/kernels/merge_lanes.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+// Plain loops, compiled once for each instruction set; no product is fused with a sum
+// (-ffp-contract=off for this file), so that all sets agree.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ops/merge/kernels/merge_lanes.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#ifndef KILTER_MERGE_LANES_ONCE_
+#define KILTER_MERGE_LANES_ONCE_
+namespace kilter::ops {
+
+inline constexpr std::size_t kMergeSumLanes = 8;
+inline constexpr std::uint32_t kMagnitudeBits = 0x7FFFFFFF;
+inline constexpr double kSmallestDivisor = 1e-8;
+
+}  // namespace kilter::ops
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace kilter::ops::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+void subtract_lanes(const double* base, std::size_t count, double* x) {
+  for (std::size_t i = 0; i < count; ++i) x[i] = x[i] - base[i];
+}
+
+void add_lanes(const double* base, std::size_t count, double* x) {
+  for (std::size_t i = 0; i < count; ++i) x[i] = base[i] + x[i];
+}
+
+void scaled_sum_lanes(const double* base, double lambda, const double* sum, std::size_t count,
+                      double* out) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const double scaled = lambda * sum[i];
+    out[i] = base[i] + scaled;
+  }
+}
+
+void divided_sum_lanes(const double* base, double lambda, const double* sum, const double* divisor,
+                       const double* witness, std::size_t count, double* out) {
+  constexpr double kMax = std::numeric_limits<double>::max();
+  constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+  for (std::size_t i = 0; i < count; ++i) {
+    const double by = std::fabs(divisor[i]) < kSmallestDivisor ? 1.0 : divisor[i];
+    const double scaled = lambda * (sum[i] / by);
+    const double value = base[i] + scaled;
+    out[i] = std::fabs(witness[i]) <= kMax ? value : kNaN;
+  }
+}
+
+void agreeing_lanes(const double* weighted, const double* election, double weight,
+                    std::size_t count, double* sum, double* divisor) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const double value = weighted[i];
+    const double turned = election[i] >= 0 ? value : -value;
+    const double kept = turned > 0 ? value : 0.0;
+    const double share = turned > 0 ? weight : 0.0;
+    sum[i] = sum[i] + kept;
+    divisor[i] = divisor[i] + share;
+  }
+}
+
+/// `count` is a multiple of the lanes.
+void dot_lanes(const double* a, const double* b, std::size_t count, double* lanes) {
+  double sums[kMergeSumLanes] = {};
+  for (std::size_t i = 0; i < count; i += kMergeSumLanes)
+    for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane)
+      sums[lane] += a[i + lane] * b[i + lane];
+  for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane) lanes[lane] += sums[lane];
+}
+
+void magnitude_sum_lanes(const double* a, std::size_t count, double* lanes) {
+  double sums[kMergeSumLanes] = {};
+  for (std::size_t i = 0; i < count; i += kMergeSumLanes)
+    for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane) sums[lane] += std::fabs(a[i + lane]);
+  for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane) lanes[lane] += sums[lane];
+}
+
+void narrow_delta_keys_lanes(const double* x, const double* base, std::size_t count,
+                             std::uint32_t* keys) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const float difference = static_cast<float>(x[i]) - static_cast<float>(base[i]);
+    keys[i] = std::bit_cast<std::uint32_t>(difference) & kMagnitudeBits;
+  }
+}
+
+void wide_delta_keys_lanes(const double* x, const double* base, std::size_t count,
+                           std::uint32_t* keys) {
+  for (std::size_t i = 0; i < count; ++i)
+    keys[i] = std::bit_cast<std::uint32_t>(static_cast<float>(x[i] - base[i])) & kMagnitudeBits;
+}
+
+void magnitude_keys_lanes(const double* x, std::size_t count, std::uint32_t* keys) {
+  for (std::size_t i = 0; i < count; ++i)
+    keys[i] = std::bit_cast<std::uint32_t>(static_cast<float>(x[i])) & kMagnitudeBits;
+}
+
+/// Ties are taken up to `bottom_ties` and left out up to `top_ties`, counted from the first.
+void keep_between_lanes(const std::uint32_t* keys, std::size_t count, std::uint32_t bottom,
+                        std::uint32_t bottom_ties, std::uint32_t top, std::uint32_t top_ties,
+                        double* x) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto at = static_cast<std::uint32_t>(i);
+    const bool above = (keys[i] > bottom) | ((keys[i] == bottom) & (at < bottom_ties));
+    const bool beyond = (keys[i] > top) | ((keys[i] == top) & (at < top_ties));
+    x[i] = x[i] * ((above & !beyond) ? 1.0 : 0.0);
+  }
+}
+
+void keep_up_to_lanes(const std::uint32_t* random, std::uint32_t limit, std::size_t count,
+                      double* x) {
+  for (std::size_t i = 0; i < count; ++i) x[i] = x[i] * (random[i] <= limit ? 1.0 : 0.0);
+}
+
+void keep_up_to_each_lanes(const std::uint32_t* random, const std::uint32_t* limits,
+                           std::size_t count, double* x) {
+  for (std::size_t i = 0; i < count; ++i) x[i] = x[i] * (random[i] <= limits[i] ? 1.0 : 0.0);
+}
+
+std::size_t collect_lanes(const std::uint32_t* keys, std::size_t count, std::uint32_t low,
+                          std::uint32_t high, std::uint64_t* above, std::uint32_t* offsets,
+                          std::uint32_t* out_keys) {
+  const hn::ScalableTag<std::int32_t> tag;  // keys have no highest bit
+  const std::size_t lanes = hn::Lanes(tag);
+  const auto bottom = hn::Set(tag, static_cast<std::int32_t>(low) - 1);
+  const auto top = hn::Set(tag, static_cast<std::int32_t>(high));
+  const auto* const signed_keys = reinterpret_cast<const std::int32_t*>(keys);
+  auto* const signed_offsets = reinterpret_cast<std::int32_t*>(offsets);
+  auto* const signed_out = reinterpret_cast<std::int32_t*>(out_keys);
+  std::size_t found = 0, beyond = 0, i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto values = hn::LoadU(tag, signed_keys + i);
+    const auto is_beyond = hn::Gt(values, top);
+    beyond += hn::CountTrue(tag, is_beyond);
+    const auto inside = hn::AndNot(is_beyond, hn::Gt(values, bottom));
+    if (hn::AllFalse(tag, inside)) continue;
+    hn::CompressStore(hn::Iota(tag, static_cast<std::int32_t>(i)), inside, tag,
+                      signed_offsets + found);
+    found += hn::CompressStore(values, inside, tag, signed_out + found);
+  }
+  for (; i < count; ++i) {
+    beyond += keys[i] > high ? 1 : 0;
+    if (keys[i] < low || keys[i] > high) continue;
+    offsets[found] = static_cast<std::uint32_t>(i);
+    out_keys[found++] = keys[i];
+  }
+  *above += beyond;
+  return found;
+}
+
+}  // namespace kilter::ops::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace kilter::ops {
+namespace {
+
+HWY_EXPORT(subtract_lanes);
+HWY_EXPORT(add_lanes);
+HWY_EXPORT(scaled_sum_lanes);
+HWY_EXPORT(divided_sum_lanes);
+HWY_EXPORT(agreeing_lanes);
+HWY_EXPORT(dot_lanes);
+HWY_EXPORT(magnitude_sum_lanes);
+HWY_EXPORT(narrow_delta_keys_lanes);
+HWY_EXPORT(wide_delta_keys_lanes);
+HWY_EXPORT(magnitude_keys_lanes);
+HWY_EXPORT(keep_between_lanes);
+HWY_EXPORT(keep_up_to_lanes);
+HWY_EXPORT(keep_up_to_each_lanes);
+HWY_EXPORT(collect_lanes);
+
+double lane_total(const double (&lanes)[kMergeSumLanes]) {
+  double out = 0;
+  for (const double lane : lanes) out += lane;
+  return out;
+}
+
+/// How many of the `count` elements from `first` on lie before `end`.
+std::uint32_t elements_before(std::uint64_t end, std::uint64_t first, std::size_t count) {
+  return static_cast<std::uint32_t>(end <= first ? 0 : std::min<std::uint64_t>(end - first, count));
+}
+
+}  // namespace
+
+void subtract(const double* base, std::size_t count, double* x) {
+  HWY_DYNAMIC_DISPATCH(subtract_lanes)(base, count, x);
+}
+
+void add(const double* base, std::size_t count, double* x) {
+  HWY_DYNAMIC_DISPATCH(add_lanes)(base, count, x);
+}
+
+void add_scaled_sum(const double* base, double lambda, const double* sum, std::size_t count,
+                    double* out) {
+  HWY_DYNAMIC_DISPATCH(scaled_sum_lanes)(base, lambda, sum, count, out);
+}
+
+void add_divided_sum(const double* base, double lambda, const double* sum, const double* divisor,
+                     const double* witness, std::size_t count, double* out) {
+  HWY_DYNAMIC_DISPATCH(divided_sum_lanes)(base, lambda, sum, divisor, witness, count, out);
+}
+
+void add_agreeing(const double* weighted, const double* election, double weight, std::size_t count,
+                  double* sum, double* divisor) {
+  HWY_DYNAMIC_DISPATCH(agreeing_lanes)(weighted, election, weight, count, sum, divisor);
+}
+
+double dot(const double* a, const double* b, std::size_t count) {
+  double lanes[kMergeSumLanes] = {};
+  const std::size_t whole = count - count % kMergeSumLanes;
+  HWY_DYNAMIC_DISPATCH(dot_lanes)(a, b, whole, lanes);
+  for (std::size_t i = whole; i < count; ++i) lanes[i - whole] += a[i] * b[i];
+  return lane_total(lanes);
+}
+
+double magnitude_sum(const double* a, std::size_t count) {
+  double lanes[kMergeSumLanes] = {};
+  const std::size_t whole = count - count % kMergeSumLanes;
+  HWY_DYNAMIC_DISPATCH(magnitude_sum_lanes)(a, whole, lanes);
+  for (std::size_t i = whole; i < count; ++i) lanes[i - whole] += std::fabs(a[i]);
+  return lane_total(lanes);
+}
+
+void delta_keys(const double* x, const double* base, std::size_t count, bool wide,
+                std::uint32_t* keys) {
+  if (wide)
+    HWY_DYNAMIC_DISPATCH(wide_delta_keys_lanes)(x, base, count, keys);
+  else
+    HWY_DYNAMIC_DISPATCH(narrow_delta_keys_lanes)(x, base, count, keys);
+}
+
+void magnitude_keys(const double* x, std::size_t count, std::uint32_t* keys) {
+  HWY_DYNAMIC_DISPATCH(magnitude_keys_lanes)(x, count, keys);
+}
+
+void keep_between(const std::uint32_t* keys, std::uint64_t first, std::size_t count,
+                  const RankCut& bottom, const RankCut& top, double* x) {
+  HWY_DYNAMIC_DISPATCH(keep_between_lanes)
+  (keys, count, bottom.key, elements_before(bottom.tie_end, first, count), top.key,
+   elements_before(top.tie_end, first, count), x);
+}
+
+void keep_up_to(const std::uint32_t* random, std::uint32_t limit, std::size_t count, double* x) {
+  HWY_DYNAMIC_DISPATCH(keep_up_to_lanes)(random, limit, count, x);
+}
+
+void keep_up_to_each(const std::uint32_t* random, const std::uint32_t* limits, std::size_t count,
+                     double* x) {
+  HWY_DYNAMIC_DISPATCH(keep_up_to_each_lanes)(random, limits, count, x);
+}
+
+std::size_t collect_window(const std::uint32_t* keys, std::size_t count, std::uint32_t low,
+                           std::uint32_t high, std::uint64_t* above, std::uint32_t* offsets,
+                           std::uint32_t* out_keys) {
+  return HWY_DYNAMIC_DISPATCH(collect_lanes)(keys, count, low, high, above, offsets, out_keys);
+}
+
+}  // namespace kilter::ops
+#endif  // HWY_ONCE

@@ -1,0 +1,106 @@
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/try.h"
+#include "ops/merge/gta.h"
+#include "ops/merge/linear_study.h"
+#include "ops/merge/merge_study.h"
+#include "ops/merge/tensor_merge.h"
+#include "tensor/kernels/float_values.h"
+
+namespace kilter::ops {
+namespace {
+
+Status merge_failure(const TensorMerge& merge, std::string what, std::string hint = "") {
+  Error error(ErrorCode::kInvalidArgument,
+              fmt::format("{}: {}", merge_method_name(merge.method), what));
+  error.tensor = merge.name;
+  error.hint = std::move(hint);
+  return fail(std::move(error));
+}
+
+std::string wanted_terms(const MergeNeeds& needs) {
+  if (needs.terms_min == needs.terms_max) return fmt::format("exactly {}", needs.terms_min);
+  return fmt::format("at least {}", needs.terms_min);
+}
+
+Status check_terms(const TensorMerge& merge) {
+  const MergeNeeds needs = merge_needs(merge.method);
+  const std::size_t count = merge.terms.size();
+  if (count < needs.terms_min || count > needs.terms_max)
+    return merge_failure(
+        merge, fmt::format("takes {} model{}{}, not {}", wanted_terms(needs),
+                           needs.terms_min == 1 ? "" : "s",
+                           needs.base == MergeBase::kNone ? "" : " beside the base", count));
+  if (needs.base == MergeBase::kRequired && !merge.base)
+    return merge_failure(merge, "needs a base model", "name one: base_model");
+  if (needs.base == MergeBase::kNone && merge.base)
+    return merge_failure(merge, "takes no base model");
+  return ok();
+}
+
+Status check_input(const TensorMerge& merge, const MergeTerm& term) {
+  if (!has_float_values(term.dtype)) {
+    Error error(ErrorCode::kInvalidArgument,
+                fmt::format("{} numbers cannot be merged", dtype_name(term.dtype)));
+    error.tensor = merge.name;
+    error.path = term.path;
+    return fail(std::move(error));
+  }
+  const TermParameters& own = term.parameters;
+  for (const auto& [name, value] :
+       {std::pair<const char*, double>{"weight", own.weight}, {"scale", own.scale}})
+    if (!std::isfinite(value))
+      return merge_failure(merge, fmt::format("{} of {} is {:g}", name, term.path, value));
+  for (const auto& [name, value] : {std::pair<const char*, double>{"density", own.density},
+                                    {"gamma", own.gamma},
+                                    {"epsilon", own.epsilon}})
+    if (!(value >= 0 && value <= 1))
+      return merge_failure(merge,
+                           fmt::format("{} of {} is {:g}, not in [0, 1]", name, term.path, value));
+  return ok();
+}
+
+Status check_merge(const TensorMerge& merge) {
+  KILTER_TRY(check_terms(merge));
+  if (!has_float_values(merge.to))
+    return merge_failure(merge, fmt::format("{} is no dtype to merge into", dtype_name(merge.to)));
+  if (merge.base) KILTER_TRY(check_input(merge, *merge.base));
+  for (const MergeTerm& term : merge.terms) KILTER_TRY(check_input(merge, term));
+  const MergeParameters& own = merge.parameters;
+  if (!std::isfinite(own.t) || !std::isfinite(own.lambda))
+    return merge_failure(merge, fmt::format("t is {:g}, lambda {:g}", own.t, own.lambda));
+  return ok();
+}
+
+Result<std::unique_ptr<MergeStudy>> make_study(const TensorMerge& merge) {
+  KILTER_TRY(check_merge(merge));
+  switch (merge.method) {
+    case MergeMethod::kLinear:
+    case MergeMethod::kPassthrough:
+      return study_linear(merge);
+    case MergeMethod::kTaskArithmetic:
+      return study_task_vectors(merge);
+    default:
+      break;
+  }
+  Error error(ErrorCode::kUnsupported,
+              fmt::format("the method {} is not built", merge_method_name(merge.method)));
+  error.tensor = merge.name;
+  return fail(std::move(error));
+}
+
+}  // namespace
+
+Result<std::vector<std::shared_ptr<const Kernel>>> make_merge_kernels(
+    std::span<const TensorMerge> merges, const MergePasses& passes) {
+  std::vector<std::unique_ptr<MergeStudy>> studies;
+  for (const TensorMerge& merge : merges) {
+    KILTER_ASSIGN(auto study, make_study(merge));
+    studies.push_back(std::move(study));
+  }
+  return run_studies(studies, passes);
+}
+
+}  // namespace kilter::ops
