@@ -8,7 +8,9 @@
 
 namespace kilter::ops {
 
-/// task_arithmetic, ties, dare_*, breadcrumbs*, della*. Source: docs/merge-methods.md.
-std::unique_ptr<MergeStudy> study_task_vectors(const TensorMerge& merge);
+/// task_arithmetic, ties, dare_*, breadcrumbs*, della*. `memory_bytes_max` bounds the search for
+/// thresholds. Source: docs/merge-methods.md.
+Result<std::unique_ptr<MergeStudy>> study_task_vectors(const TensorMerge& merge,
+                                                       std::uint64_t memory_bytes_max);
 
 }  // namespace kilter::ops

@@ -74,14 +74,22 @@ Status check_merge(const TensorMerge& merge) {
   return ok();
 }
 
-Result<std::unique_ptr<MergeStudy>> make_study(const TensorMerge& merge) {
+Result<std::unique_ptr<MergeStudy>> make_study(const TensorMerge& merge,
+                                               std::uint64_t memory_bytes_max) {
   KILTER_TRY(check_merge(merge));
   switch (merge.method) {
     case MergeMethod::kLinear:
     case MergeMethod::kPassthrough:
       return study_linear(merge);
     case MergeMethod::kTaskArithmetic:
-      return study_task_vectors(merge);
+    case MergeMethod::kTies:
+    case MergeMethod::kDareLinear:
+    case MergeMethod::kDareTies:
+    case MergeMethod::kBreadcrumbs:
+    case MergeMethod::kBreadcrumbsTies:
+    case MergeMethod::kDella:
+    case MergeMethod::kDellaLinear:
+      return study_task_vectors(merge, memory_bytes_max);
     default:
       break;
   }
@@ -97,7 +105,7 @@ Result<std::vector<std::shared_ptr<const Kernel>>> make_merge_kernels(
     std::span<const TensorMerge> merges, const MergePasses& passes) {
   std::vector<std::unique_ptr<MergeStudy>> studies;
   for (const TensorMerge& merge : merges) {
-    KILTER_ASSIGN(auto study, make_study(merge));
+    KILTER_ASSIGN(auto study, make_study(merge, passes.max_memory_bytes / 4));
     studies.push_back(std::move(study));
   }
   return run_studies(studies, passes);

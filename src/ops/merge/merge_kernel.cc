@@ -40,7 +40,7 @@ struct MergeKernel::Buffers {
   double* base = nullptr;
   double* out = nullptr;
   std::vector<double*> terms, spare;
-  std::vector<const std::uint32_t*> keep_up_to;
+  std::vector<const std::uint32_t*> limits;
 };
 
 MergeKernel::MergeKernel(const TensorMerge& merge, std::unique_ptr<const MergeFormula> formula)
@@ -75,8 +75,8 @@ Status MergeKernel::run_block(const KernelTile& tile, std::size_t first, const T
     const DType dtype = inputs_[i].dtype;
     widen_floats(dtype, tile.inputs[i].data() + first * element_bytes(dtype), count, to);
   }
-  buffers.keep_up_to.clear();
-  for (const auto& bound : bounds) buffers.keep_up_to.push_back(bound.data() + first);
+  buffers.limits.clear();
+  for (const auto& bound : bounds) buffers.limits.push_back(bound.data() + first);
   FormulaBlock block;
   block.first = tile.offset_bytes / element_bytes(to_) + first;
   block.count = count;
@@ -84,7 +84,7 @@ Status MergeKernel::run_block(const KernelTile& tile, std::size_t first, const T
   block.terms = buffers.terms;
   block.scratch = buffers.spare;
   block.out = buffers.out;
-  block.keep_up_to = buffers.keep_up_to;
+  block.limits = buffers.limits;
   formula_->run(block);
   KILTER_TRY(check(tile, first, std::span(buffers.out, count)));
   narrow_floats(to_, buffers.out, count, tile.out.data() + first * element_bytes(to_));

@@ -22,7 +22,7 @@ struct FormulaBlock {
   std::span<double* const> terms;    ///< may be overwritten
   std::span<double* const> scratch;  ///< scratch_count() buffers of kMergeBlockElements
   double* out = nullptr;
-  std::span<const std::uint32_t* const> keep_up_to;  ///< what begin_tile() found, if anything
+  std::span<const std::uint32_t* const> limits;  ///< what begin_tile() found, if anything
 };
 
 /// What a formula has to know of a whole tile before its blocks: for each term, up to

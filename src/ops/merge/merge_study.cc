@@ -93,9 +93,10 @@ class StudyGroup {
 
   Status read_part(const Part& part) const {
     MergeReader::Buffers buffers;
-    for (std::uint64_t at = 0; at < part.count; at += kStudyBlockElements) {
+    const std::uint64_t step = part.study->block_elements();
+    for (std::uint64_t at = 0; at < part.count; at += step) {
       KILTER_TRY(context_.check());
-      const std::uint64_t some = std::min(kStudyBlockElements, part.count - at);
+      const std::uint64_t some = std::min(step, part.count - at);
       KILTER_ASSIGN(
           const StudyBlock block,
           part.study->reader().read(part.first + at, static_cast<std::size_t>(some), buffers));

@@ -18,7 +18,7 @@ inline constexpr std::uint64_t kStudyPartElements = 1U << 20;
 /// A run of elements of every input: the base first, if there is one.
 struct StudyBlock {
   std::uint64_t first = 0;
-  std::size_t count = 0;  ///< at most kStudyBlockElements
+  std::size_t count = 0;  ///< at most block_elements()
   std::span<const Bytes> inputs;
 };
 
@@ -55,6 +55,7 @@ class MergeStudy {
   const MergeReader& reader() const { return reader_; }
   const TensorMerge& merge() const { return merge_; }
 
+  virtual std::uint64_t block_elements() const { return kStudyBlockElements; }
   virtual std::uint64_t part_elements() const { return kStudyPartElements; }
   std::uint64_t part_count() const;
   /// Bytes it may hold while it runs.

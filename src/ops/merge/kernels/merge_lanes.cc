@@ -56,12 +56,12 @@ void divided_sum_lanes(const double* base, double lambda, const double* sum, con
   }
 }
 
-void agreeing_lanes(const double* weighted, const double* election, double weight,
+void agreeing_lanes(const double* values, const double* election, double factor, double weight,
                     std::size_t count, double* sum, double* divisor) {
   for (std::size_t i = 0; i < count; ++i) {
-    const double value = weighted[i];
-    const double turned = election[i] >= 0 ? value : -value;
-    const double kept = turned > 0 ? value : 0.0;
+    const double turned = election[i] >= 0 ? values[i] : -values[i];
+    const double weighted = factor * values[i];
+    const double kept = turned > 0 ? weighted : 0.0;
     const double share = turned > 0 ? weight : 0.0;
     sum[i] = sum[i] + kept;
     divisor[i] = divisor[i] + share;
@@ -81,6 +81,14 @@ void magnitude_sum_lanes(const double* a, std::size_t count, double* lanes) {
   double sums[kMergeSumLanes] = {};
   for (std::size_t i = 0; i < count; i += kMergeSumLanes)
     for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane) sums[lane] += std::fabs(a[i + lane]);
+  for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane) lanes[lane] += sums[lane];
+}
+
+void difference_sum_lanes(const double* a, const double* b, std::size_t count, double* lanes) {
+  double sums[kMergeSumLanes] = {};
+  for (std::size_t i = 0; i < count; i += kMergeSumLanes)
+    for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane)
+      sums[lane] += std::fabs(a[i + lane] - b[i + lane]);
   for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane) lanes[lane] += sums[lane];
 }
 
@@ -123,6 +131,11 @@ void keep_up_to_lanes(const std::uint32_t* random, std::uint32_t limit, std::siz
 void keep_up_to_each_lanes(const std::uint32_t* random, const std::uint32_t* limits,
                            std::size_t count, double* x) {
   for (std::size_t i = 0; i < count; ++i) x[i] = x[i] * (random[i] <= limits[i] ? 1.0 : 0.0);
+}
+
+void divide_by_chance_lanes(const std::uint32_t* limits, std::size_t count, double* x) {
+  for (std::size_t i = 0; i < count; ++i)
+    x[i] = x[i] / ((static_cast<double>(limits[i]) + 1.0) * 0x1p-32);
 }
 
 std::size_t collect_lanes(const std::uint32_t* keys, std::size_t count, std::uint32_t low,
@@ -170,12 +183,14 @@ HWY_EXPORT(divided_sum_lanes);
 HWY_EXPORT(agreeing_lanes);
 HWY_EXPORT(dot_lanes);
 HWY_EXPORT(magnitude_sum_lanes);
+HWY_EXPORT(difference_sum_lanes);
 HWY_EXPORT(narrow_delta_keys_lanes);
 HWY_EXPORT(wide_delta_keys_lanes);
 HWY_EXPORT(magnitude_keys_lanes);
 HWY_EXPORT(keep_between_lanes);
 HWY_EXPORT(keep_up_to_lanes);
 HWY_EXPORT(keep_up_to_each_lanes);
+HWY_EXPORT(divide_by_chance_lanes);
 HWY_EXPORT(collect_lanes);
 
 double lane_total(const double (&lanes)[kMergeSumLanes]) {
@@ -209,9 +224,9 @@ void add_divided_sum(const double* base, double lambda, const double* sum, const
   HWY_DYNAMIC_DISPATCH(divided_sum_lanes)(base, lambda, sum, divisor, witness, count, out);
 }
 
-void add_agreeing(const double* weighted, const double* election, double weight, std::size_t count,
-                  double* sum, double* divisor) {
-  HWY_DYNAMIC_DISPATCH(agreeing_lanes)(weighted, election, weight, count, sum, divisor);
+void add_agreeing(const double* values, const double* election, double factor, double weight,
+                  std::size_t count, double* sum, double* divisor) {
+  HWY_DYNAMIC_DISPATCH(agreeing_lanes)(values, election, factor, weight, count, sum, divisor);
 }
 
 double dot(const double* a, const double* b, std::size_t count) {
@@ -227,6 +242,14 @@ double magnitude_sum(const double* a, std::size_t count) {
   const std::size_t whole = count - count % kMergeSumLanes;
   HWY_DYNAMIC_DISPATCH(magnitude_sum_lanes)(a, whole, lanes);
   for (std::size_t i = whole; i < count; ++i) lanes[i - whole] += std::fabs(a[i]);
+  return lane_total(lanes);
+}
+
+double difference_sum(const double* a, const double* b, std::size_t count) {
+  double lanes[kMergeSumLanes] = {};
+  const std::size_t whole = count - count % kMergeSumLanes;
+  HWY_DYNAMIC_DISPATCH(difference_sum_lanes)(a, b, whole, lanes);
+  for (std::size_t i = whole; i < count; ++i) lanes[i - whole] += std::fabs(a[i] - b[i]);
   return lane_total(lanes);
 }
 
@@ -256,6 +279,10 @@ void keep_up_to(const std::uint32_t* random, std::uint32_t limit, std::size_t co
 void keep_up_to_each(const std::uint32_t* random, const std::uint32_t* limits, std::size_t count,
                      double* x) {
   HWY_DYNAMIC_DISPATCH(keep_up_to_each_lanes)(random, limits, count, x);
+}
+
+void divide_by_chance(const std::uint32_t* limits, std::size_t count, double* x) {
+  HWY_DYNAMIC_DISPATCH(divide_by_chance_lanes)(limits, count, x);
 }
 
 std::size_t collect_window(const std::uint32_t* keys, std::size_t count, std::uint32_t low,

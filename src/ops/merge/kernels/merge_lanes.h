@@ -21,15 +21,16 @@ void add_scaled_sum(const double* base, double lambda, const double* sum, std::s
 void add_divided_sum(const double* base, double lambda, const double* sum, const double* divisor,
                      const double* witness, std::size_t count, double* out);
 
-/// Where `weighted` has the sign of `election` (0 elects +) and is not 0: sum += weighted,
+/// Where a value has the sign of `election` (0 elects +) and is not 0: sum += factor * value,
 /// divisor += weight.
-void add_agreeing(const double* weighted, const double* election, double weight, std::size_t count,
-                  double* sum, double* divisor);
+void add_agreeing(const double* values, const double* election, double factor, double weight,
+                  std::size_t count, double* sum, double* divisor);
 
 /// Sum of a * b, in eight lanes that are added at the end.
 double dot(const double* a, const double* b, std::size_t count);
-/// Sum of |a|, in eight lanes.
+/// Sums of |a| and of |a - b|, in eight lanes.
 double magnitude_sum(const double* a, std::size_t count);
+double difference_sum(const double* a, const double* b, std::size_t count);
 
 /// keys = the bits of |x - base| as binary32: larger magnitude, larger key; NaN above all. The
 /// difference is one of binary32 unless `wide`: then of binary64, rounded.
@@ -56,6 +57,8 @@ void keep_between(const std::uint32_t* keys, std::uint64_t first, std::size_t co
 void keep_up_to(const std::uint32_t* random, std::uint32_t limit, std::size_t count, double* x);
 void keep_up_to_each(const std::uint32_t* random, const std::uint32_t* limits, std::size_t count,
                      double* x);
+/// x /= the chance that it is kept: (limit + 1) / 2^32.
+void divide_by_chance(const std::uint32_t* limits, std::size_t count, double* x);
 
 /// Those with low <= key <= high, in order, as offsets and keys; `above` grows by how many lie
 /// beyond. Both outputs have room for count + 64. Returns how many.
