@@ -79,7 +79,7 @@ Result<WeightsReport> run_blend(const std::vector<std::string>& sources, const s
   report.verb = recipe.verb;
   report.sources = sources;
   report.tensors = std::move(plan.tensors);
-  WeightsJob job{&inputs.front(), std::move(plan.plan), write_recipe(recipe), options.dtype};
+  WeightsJob job{&inputs.front(), std::move(plan.plan), write_recipe(recipe), options.dtype, {}};
   KILTER_TRY(write_weights(std::move(job), target, options, report));
   return report;
 }
