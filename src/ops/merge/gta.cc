@@ -175,10 +175,11 @@ class GtaStudy : public MergeStudy {
       for (std::size_t i = 0; i < sums_.size(); ++i) {
         if (!rescales(i)) continue;
         reader().widen(block, i + 1, at, some, x.data());
-        sums_[i][part].before += difference_sum(x.data(), base.data(), some);
-        thinner_.apply(i, block.first + at, some, base.data(),
-                       bounds.empty() ? nullptr : bounds[i].data() + at, x.data());
-        sums_[i][part].after += magnitude_sum(x.data(), some);
+        const KeptSums sums =
+            thinner_.sums(i, block.first + at, some, base.data(),
+                          bounds.empty() ? nullptr : bounds[i].data() + at, x.data());
+        sums_[i][part].before += sums.all;
+        sums_[i][part].after += sums.kept;
       }
     }
     return ok();

@@ -139,8 +139,10 @@ class SceStudy : public MergeStudy {
       for (std::size_t t = 0; t < weights.size(); ++t) weights[t] += part[t];
     double sum = 0;
     for (double& weight : weights) sum += weight /= static_cast<double>(reader().elements());
+    // Below its floor the tool gives all the same weight.
+    const double floor = merge().compat == MergeCompat::kMergekit ? kSceSmallestSum : 0;
     for (double& weight : weights)
-      weight = sum > 0 ? weight / sum : 1 / static_cast<double>(weights.size());
+      weight = sum > floor ? weight / sum : 1 / static_cast<double>(weights.size());
     return std::make_shared<MergeKernel>(merge(),
                                          std::make_unique<SceFormula>(std::move(weights), cut_));
   }
