@@ -22,6 +22,12 @@ pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 add_library(kilter_zstd ALIAS PkgConfig::ZSTD)
 pkg_check_modules(SNAPPY REQUIRED IMPORTED_TARGET snappy)
 add_library(kilter_snappy ALIAS PkgConfig::SNAPPY)
+# The archive, not the shared library: its exceptions end where they began, in one C++ runtime.
+find_library(KILTER_YAML_LIBRARY libyaml-cpp.a REQUIRED)
+find_path(KILTER_YAML_INCLUDE yaml-cpp/yaml.h REQUIRED)
+add_library(kilter_yaml INTERFACE IMPORTED)
+target_include_directories(kilter_yaml SYSTEM INTERFACE "${KILTER_YAML_INCLUDE}")
+target_link_libraries(kilter_yaml INTERFACE "${KILTER_YAML_LIBRARY}")
 
 if(KILTER_TESTS)
   find_package(GTest REQUIRED)

@@ -24,7 +24,7 @@ target_include_directories(kilter_library INTERFACE
 target_link_libraries(kilter_library INTERFACE
   tl::expected fmt::fmt simdjson::simdjson OpenSSL::Crypto ZLIB::ZLIB Threads::Threads
   PkgConfig::URING PkgConfig::DEFLATE PkgConfig::ZSTD
-  PkgConfig::SNAPPY)
+  PkgConfig::SNAPPY $<BUILD_INTERFACE:kilter_yaml> $<INSTALL_INTERFACE:kilter::yaml>)
 
 set(KILTER_PACKAGE_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/kilter")
 install(TARGETS kilter_library EXPORT kilterTargets

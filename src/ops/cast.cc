@@ -24,7 +24,7 @@ class Cast {
     report_.verb = "cast";
     report_.sources = {input().address};
     KILTER_ASSIGN(const std::string recipe, make_recipe());
-    WeightsJob job{&input(), std::move(plan_), recipe, options_.dtype};
+    WeightsJob job{&input(), std::move(plan_), recipe, options_.dtype, {}};
     KILTER_TRY(write_weights(std::move(job), target, options_, report_));
     if (!options_.dry_run) sum_up();
     return std::move(report_);

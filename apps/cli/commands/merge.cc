@@ -1,4 +1,4 @@
-// kilter merge --a A --b B [--c C] DST: as the web UIs merge checkpoints.
+// kilter merge RECIPE.yml DST, or --a A --b B [--c C] DST: as the web UIs merge checkpoints.
 #include "kilter/merge.h"
 
 #include <optional>
@@ -6,6 +6,7 @@
 
 #include "base/try.h"
 #include "cli/command.h"
+#include "cli/merge_recipe.h"
 #include "cli/weights_options.h"
 #include "store/address.h"
 
@@ -15,6 +16,7 @@ namespace {
 namespace merge_command {
 
 constexpr PositionalSpec kPositionals[] = {
+    {"[RECIPE]", "A recipe in mergekit's YAML, instead of --a and --b"},
     {"DST", "The file or folder to make; its extension says the format"}};
 constexpr OptionSpec kOwn[] = {
     {"--a", ValueKind::kPath, "A", "The first model; names, dtypes and companions are its"},
@@ -42,7 +44,17 @@ Error usage(std::string message) {
   return Error(ErrorCode::kInvalidArgument, std::move(message))
       .advise(
           "kilter merge --a A --b B --weighted 0.3 DST, or --a A --b B --c C "
-          "--add-difference 1 DST");
+          "--add-difference 1 DST, or RECIPE.yml DST");
+}
+
+Status check_no_ways(const Arguments& arguments) {
+  for (const OptionSpec& option : kOwn) {
+    const std::string_view name = option.flags.substr(option.flags.rfind("--") + 2);
+    if (arguments.has(name))
+      return fail(
+          usage("--" + std::string(name) + " does not go with a recipe, which says it all"));
+  }
+  return ok();
 }
 
 /// The one option that says how.
@@ -81,6 +93,10 @@ Status read_options(const Invocation& invocation, MergeOptions& options) {
 
 Result<WeightsReport> make(const Invocation& invocation) {
   const Arguments& arguments = invocation.arguments;
+  if (arguments.positionals.size() == 2) {
+    KILTER_TRY(check_no_ways(arguments));
+    return make_merge_recipe(invocation);
+  }
   KILTER_ASSIGN(const MergeWay way, read_way(arguments));
   MergeOptions options;
   KILTER_TRY(read_options(invocation, options));
@@ -102,8 +118,11 @@ int run(const Invocation& invocation) { return print_weights(make(invocation), i
 
 const CommandSpec kMergeCommand = {
     .name = "merge",
-    .summary = "Blend two models, or add what one of them learnt to a third",
+    .summary = "Merge models by a recipe, blend two, or add what one learnt to a third",
     .description =
+        "RECIPE is mergekit's YAML as it is: models, slices or modules, any of its methods, "
+        "gradients, filters, tokenizers. docs/merge-recipes.md says what is read, and how the two "
+        "agree. Models are named by path, from the recipe's folder or the current one.\n"
         "--weighted M is A * (1 - M) + B * M, as in the checkpoint mergers of the web UIs. "
         "ComfyUI's "
         "ModelMergeSimple counts the other way: its ratio 1 is the first model, so its 0.7 is M = "
@@ -120,6 +139,7 @@ const CommandSpec kMergeCommand = {
     .positionals = merge_command::kPositionals,
     .options = merge_command::kOptions,
     .examples =
+        "kilter merge recipe.yml merged/ --dry-run\n"
         "kilter merge --a base.safetensors --b anime.safetensors --weighted 0.3 out.safetensors\n"
         "kilter merge --a base.safetensors --b tuned.safetensors --c old.safetensors \\\n"
         "    --add-difference 1 out.safetensors --half\n"

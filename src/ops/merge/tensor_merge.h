@@ -50,7 +50,7 @@ std::optional<MergeMethod> merge_method_from_name(std::string_view name);
 /// Source: docs/merge-fidelity.md.
 enum class MergeCompat : std::uint8_t { kMergekit, kPaper };
 
-/// What a recipe may say for one tensor of one model. Which a method reads: docs/merge-recipes.md.
+/// What a recipe may say for one tensor of one model. Which a method reads: docs/merge-methods.md.
 struct TermParameters {
   double weight = 1;
   double density = 1;
@@ -64,7 +64,7 @@ struct TermParameters {
 struct MergeParameters {
   double t = 0.5;
   double lambda = 1;
-  bool normalize = false;
+  bool normalize = false;  ///< linear, multislerp and the family of task arithmetic
   bool rescale = false;
   bool nuslerp_flatten = true;
   bool nuslerp_row_wise = false;
@@ -75,8 +75,17 @@ struct MergeParameters {
   double select_topk = 1;
   double ram_r = 0.1, ram_alpha = 0.2, ram_epsilon = 1e-5;
 };
-/// As the method has them where a recipe is silent. Source: docs/merge-recipes.md.
+/// As the method has them where a recipe is silent. Source: docs/merge-methods.md.
 MergeParameters merge_defaults(MergeMethod method);
+
+/// What a method takes. Where a base is kNone, a model that a recipe calls its base is a term like
+/// any other; elsewhere it is never a term.
+enum class MergeBase : std::uint8_t { kNone, kOptional, kRequired };
+struct MergeNeeds {
+  std::size_t terms_min = 1, terms_max = 1;
+  MergeBase base = MergeBase::kNone;
+};
+MergeNeeds merge_needs(MergeMethod method);
 
 struct MergeTerm {
   PlanInput input;  ///< kTensor; of the output's shape

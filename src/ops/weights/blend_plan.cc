@@ -8,6 +8,7 @@
 
 #include "base/try.h"
 #include "ops/weights/blend_kernel.h"
+#include "ops/weights/mismatches.h"
 #include "ops/weights/widened_source.h"
 
 namespace kilter::ops {
@@ -16,42 +17,6 @@ namespace {
 std::string shape_text(const TensorInfo& tensor) {
   return fmt::format("{} [{}]", dtype_name(tensor.dtype), fmt::join(tensor.shape, ", "));
 }
-
-/// What does not fit, kind by kind, so that one message tells all of it.
-class Mismatches {
- public:
-  explicit Mismatches(const std::set<Allow>& allow) : allow_(allow) {}
-
-  /// True if it is allowed.
-  bool allowed(Allow kind, const std::string& path, const std::string& tensor,
-               const std::string& what) {
-    if (allow_.contains(kind)) return true;
-    auto& row = rows_[kind];
-    if (row.size() < kShown) row.push_back(fmt::format("{}: {} {}", path, tensor, what));
-    ++counts_[kind];
-    return false;
-  }
-
-  Status status() const {
-    if (rows_.empty()) return ok();
-    std::string text = "the inputs do not fit together";
-    std::string hint;
-    for (const auto& [kind, row] : rows_) {
-      text += fmt::format("; {}", fmt::join(row, "; "));
-      const std::size_t more = counts_.at(kind) - row.size();
-      if (more > 0) text += fmt::format("; and {} more", more);
-      hint += fmt::format("{}--allow {}", hint.empty() ? "to go on all the same give " : " ",
-                          allow_name(kind));
-    }
-    return fail(Error(ErrorCode::kInvalidArgument, std::move(text)).advise(std::move(hint)));
-  }
-
- private:
-  static constexpr std::size_t kShown = 4;
-  const std::set<Allow>& allow_;
-  std::map<Allow, std::vector<std::string>> rows_;
-  std::map<Allow, std::size_t> counts_;
-};
 
 class BlendPlanner {
  public:

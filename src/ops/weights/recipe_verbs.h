@@ -29,6 +29,8 @@ Result<WeightsReport> follow_average(const Recipe& recipe, const std::string& ta
 /// "merge-weighted", "merge-slerp", "merge-add-difference".
 Result<WeightsReport> follow_merge(const Recipe& recipe, const std::string& target,
                                    const WeightsOptions& how);
+Result<WeightsReport> follow_merge_recipe(const Recipe& recipe, const std::string& target,
+                                          const WeightsOptions& how);
 
 /// An operation's options that say the same as `how`.
 template <typename Options>

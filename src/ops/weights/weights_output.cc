@@ -116,12 +116,15 @@ class Writer {
 
   /// config, tokenizer, card and licence of the base go along into a folder.
   void add_companions() {
-    if (!data().root_is_folder || !place_.is_folder) return;
+    if (!place_.is_folder) return;
+    for (const auto& [name, text] : job_.texts)
+      if (!text.empty()) sink_->add_text(name, text);
+    if (!data().root_is_folder) return;
     std::string config;
     if (job_.config_dtype) config = config_with_dtype(data(), *job_.config_dtype);
     for (const std::uint32_t file : companion_files(data())) {
       const std::string& path = data().index.files[file].path;
-      if (path.ends_with(kRecipeSuffix)) continue;
+      if (path.ends_with(kRecipeSuffix) || job_.texts.contains(path)) continue;
       if (path == kConfig && !config.empty())
         sink_->add_text(path, config);
       else

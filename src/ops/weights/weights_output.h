@@ -1,6 +1,7 @@
 // Writes what an operation on weights made: one path for all of them.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 
@@ -20,6 +21,8 @@ struct WeightsJob {
   Plan plan;                           ///< contiguous outputs, one a tensor
   std::string recipe;                  ///< JSON
   std::optional<DType> config_dtype;   ///< config.json shall state it
+  /// Into a folder: texts by file name, instead of the base's file of that name; empty: no file.
+  std::map<std::string, std::string> texts;
 };
 
 /// Writes the plan (or only lays it out, with dry_run) and fills in the report's target, files,

@@ -1,0 +1,415 @@
+#include "ops/merge/kernels/merge_lanes.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+// Plain loops, compiled once for each instruction set; no product is fused with a sum
+// (-ffp-contract=off for this file), so that all sets agree.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ops/merge/kernels/merge_lanes.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#ifndef KILTER_MERGE_LANES_ONCE_
+#define KILTER_MERGE_LANES_ONCE_
+namespace kilter::ops {
+
+inline constexpr std::size_t kMergeSumLanes = 8;
+inline constexpr std::uint32_t kMagnitudeBits = 0x7FFFFFFF;
+inline constexpr double kSmallestDivisor = 1e-8;
+
+}  // namespace kilter::ops
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace kilter::ops::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+void subtract_lanes(const double* base, std::size_t count, double* x) {
+  for (std::size_t i = 0; i < count; ++i) x[i] = x[i] - base[i];
+}
+
+void add_lanes(const double* base, std::size_t count, double* x) {
+  for (std::size_t i = 0; i < count; ++i) x[i] = base[i] + x[i];
+}
+
+void add_products_lanes(const double* factors, const double* x, std::size_t count, double* sum) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const double product = factors[i] * x[i];
+    sum[i] = sum[i] + product;
+  }
+}
+
+void scaled_sum_lanes(const double* base, double lambda, const double* sum, std::size_t count,
+                      double* out) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const double scaled = lambda * sum[i];
+    out[i] = base[i] + scaled;
+  }
+}
+
+void divided_sum_lanes(const double* base, double lambda, const double* sum, const double* divisor,
+                       const double* witness, std::size_t count, double* out) {
+  constexpr double kMax = std::numeric_limits<double>::max();
+  constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+  for (std::size_t i = 0; i < count; ++i) {
+    const double by = std::fabs(divisor[i]) < kSmallestDivisor ? 1.0 : divisor[i];
+    const double scaled = lambda * (sum[i] / by);
+    const double value = base[i] + scaled;
+    out[i] = std::fabs(witness[i]) <= kMax ? value : kNaN;
+  }
+}
+
+void agreeing_lanes(const double* values, const double* election, double factor, double weight,
+                    std::size_t count, double* sum, double* divisor) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const double turned = election[i] >= 0 ? values[i] : -values[i];
+    const double weighted = factor * values[i];
+    const double kept = turned > 0 ? weighted : 0.0;
+    const double share = turned > 0 ? weight : 0.0;
+    sum[i] = sum[i] + kept;
+    divisor[i] = divisor[i] + share;
+  }
+}
+
+/// `count` is a multiple of the lanes.
+void dot_lanes(const double* a, const double* b, std::size_t count, double* lanes) {
+  double sums[kMergeSumLanes] = {};
+  for (std::size_t i = 0; i < count; i += kMergeSumLanes)
+    for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane)
+      sums[lane] += a[i + lane] * b[i + lane];
+  for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane) lanes[lane] += sums[lane];
+}
+
+void magnitude_sum_lanes(const double* a, std::size_t count, double* lanes) {
+  double sums[kMergeSumLanes] = {};
+  for (std::size_t i = 0; i < count; i += kMergeSumLanes)
+    for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane) sums[lane] += std::fabs(a[i + lane]);
+  for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane) lanes[lane] += sums[lane];
+}
+
+void difference_sum_lanes(const double* a, const double* b, std::size_t count, double* lanes) {
+  double sums[kMergeSumLanes] = {};
+  for (std::size_t i = 0; i < count; i += kMergeSumLanes)
+    for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane)
+      sums[lane] += std::fabs(a[i + lane] - b[i + lane]);
+  for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane) lanes[lane] += sums[lane];
+}
+
+void narrow_delta_keys_lanes(const double* x, const double* base, std::size_t count,
+                             std::uint32_t* keys) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const float difference = static_cast<float>(x[i]) - static_cast<float>(base[i]);
+    keys[i] = std::bit_cast<std::uint32_t>(difference) & kMagnitudeBits;
+  }
+}
+
+void wide_delta_keys_lanes(const double* x, const double* base, std::size_t count,
+                           std::uint32_t* keys) {
+  for (std::size_t i = 0; i < count; ++i)
+    keys[i] = std::bit_cast<std::uint32_t>(static_cast<float>(x[i] - base[i])) & kMagnitudeBits;
+}
+
+void magnitude_keys_lanes(const double* x, std::size_t count, std::uint32_t* keys) {
+  for (std::size_t i = 0; i < count; ++i)
+    keys[i] = std::bit_cast<std::uint32_t>(static_cast<float>(x[i])) & kMagnitudeBits;
+}
+
+/// Ties are taken up to `bottom_ties` and left out up to `top_ties`, counted from the first.
+void keep_between_lanes(const std::uint32_t* keys, std::size_t count, std::uint32_t bottom,
+                        std::uint32_t bottom_ties, std::uint32_t top, std::uint32_t top_ties,
+                        double* x) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto at = static_cast<std::uint32_t>(i);
+    const bool above = (keys[i] > bottom) | ((keys[i] == bottom) & (at < bottom_ties));
+    const bool beyond = (keys[i] > top) | ((keys[i] == top) & (at < top_ties));
+    x[i] = x[i] * ((above & !beyond) ? 1.0 : 0.0);
+  }
+}
+
+/// As keep_between_lanes(), of what is subtracted and judged on the way.
+template <bool kWide>
+HWY_INLINE void subtract_between_lanes(const double* base, std::size_t count, std::uint32_t bottom,
+                                       std::uint32_t bottom_ties, std::uint32_t top,
+                                       std::uint32_t top_ties, double* x) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto at = static_cast<std::uint32_t>(i);
+    const double difference = x[i] - base[i];
+    const float narrow = static_cast<float>(x[i]) - static_cast<float>(base[i]);
+    const float judged = kWide ? static_cast<float>(difference) : narrow;
+    const std::uint32_t key = std::bit_cast<std::uint32_t>(judged) & kMagnitudeBits;
+    const bool above = (key > bottom) | ((key == bottom) & (at < bottom_ties));
+    const bool beyond = (key > top) | ((key == top) & (at < top_ties));
+    x[i] = difference * ((above & !beyond) ? 1.0 : 0.0);
+  }
+}
+
+void wide_subtract_between_lanes(const double* base, std::size_t count, std::uint32_t bottom,
+                                 std::uint32_t bottom_ties, std::uint32_t top,
+                                 std::uint32_t top_ties, double* x) {
+  subtract_between_lanes<true>(base, count, bottom, bottom_ties, top, top_ties, x);
+}
+
+void narrow_subtract_between_lanes(const double* base, std::size_t count, std::uint32_t bottom,
+                                   std::uint32_t bottom_ties, std::uint32_t top,
+                                   std::uint32_t top_ties, double* x) {
+  subtract_between_lanes<false>(base, count, bottom, bottom_ties, top, top_ties, x);
+}
+
+void subtract_up_to_lanes(const double* base, const std::uint32_t* random, std::uint32_t limit,
+                          std::size_t count, double* x) {
+  for (std::size_t i = 0; i < count; ++i)
+    x[i] = (x[i] - base[i]) * (random[i] <= limit ? 1.0 : 0.0);
+}
+
+/// `count` is a multiple of the lanes.
+void kept_sums_lanes(const double* x, const double* base, const std::uint32_t* random,
+                     std::uint32_t limit, std::size_t count, double* all, double* kept) {
+  double all_sums[kMergeSumLanes] = {}, kept_sums[kMergeSumLanes] = {};
+  for (std::size_t i = 0; i < count; i += kMergeSumLanes) {
+    for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane) {
+      const double size = std::fabs(x[i + lane] - base[i + lane]);
+      all_sums[lane] += size;
+      kept_sums[lane] += size * (random[i + lane] <= limit ? 1.0 : 0.0);
+    }
+  }
+  for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane) {
+    all[lane] += all_sums[lane];
+    kept[lane] += kept_sums[lane];
+  }
+}
+
+/// Whole vectors: what lies behind `count` is computed too, and not looked at.
+void elected_lanes(const SignElection& how, const double* base, std::size_t count, double* out) {
+  const hn::ScalableTag<double> tag;
+  const auto zero = hn::Zero(tag), one = hn::Set(tag, 1.0);
+  const auto smallest = hn::Set(tag, kSmallestDivisor), lambda = hn::Set(tag, how.lambda);
+  for (std::size_t i = 0; i < count; i += hn::Lanes(tag)) {
+    auto total = hn::Mul(hn::Set(tag, how.factors[0]), hn::LoadU(tag, how.terms[0] + i));
+    for (std::size_t t = 1; t < how.term_count; ++t)
+      total =
+          hn::Add(total, hn::Mul(hn::Set(tag, how.factors[t]), hn::LoadU(tag, how.terms[t] + i)));
+    const auto elects_plus = hn::Ge(total, zero);
+    auto sum = zero, divisor = zero;
+    for (std::size_t t = 0; t < how.term_count; ++t) {
+      const auto value = hn::Mul(hn::Set(tag, how.factors[t]), hn::LoadU(tag, how.terms[t] + i));
+      const auto agrees = hn::Gt(hn::IfThenElse(elects_plus, value, hn::Neg(value)), zero);
+      const auto weighted = hn::Mul(hn::Set(tag, how.multiples[t]), value);
+      sum = hn::Add(sum, hn::IfThenElseZero(agrees, weighted));
+      divisor = hn::Add(divisor, hn::IfThenElseZero(agrees, hn::Set(tag, how.weights[t])));
+    }
+    if (how.normalize) {
+      const auto is_small = hn::Lt(hn::Abs(divisor), smallest);
+      sum = hn::Div(sum, hn::IfThenElse(is_small, one, divisor));
+    }
+    const auto nothing = hn::Sub(total, total);  // NaN where a term is not finite
+    const auto result = hn::Add(hn::LoadU(tag, base + i), hn::Mul(lambda, sum));
+    hn::StoreU(hn::IfThenElse(hn::Eq(nothing, zero), result, nothing), tag, out + i);
+  }
+}
+
+void keep_up_to_each_lanes(const std::uint32_t* random, const std::uint32_t* limits,
+                           std::size_t count, double* x) {
+  for (std::size_t i = 0; i < count; ++i) x[i] = x[i] * (random[i] <= limits[i] ? 1.0 : 0.0);
+}
+
+void divide_by_chance_lanes(const std::uint32_t* limits, std::size_t count, double* x) {
+  for (std::size_t i = 0; i < count; ++i)
+    x[i] = x[i] / ((static_cast<double>(limits[i]) + 1.0) * 0x1p-32);
+}
+
+std::size_t collect_lanes(const std::uint32_t* keys, std::size_t count, std::uint32_t low,
+                          std::uint32_t high, std::uint64_t* above, std::uint32_t* offsets,
+                          std::uint32_t* out_keys) {
+  const hn::ScalableTag<std::int32_t> tag;  // keys have no highest bit
+  const std::size_t lanes = hn::Lanes(tag);
+  const auto bottom = hn::Set(tag, static_cast<std::int32_t>(low) - 1);
+  const auto top = hn::Set(tag, static_cast<std::int32_t>(high));
+  const auto* const signed_keys = reinterpret_cast<const std::int32_t*>(keys);
+  auto* const signed_offsets = reinterpret_cast<std::int32_t*>(offsets);
+  auto* const signed_out = reinterpret_cast<std::int32_t*>(out_keys);
+  std::size_t found = 0, beyond = 0, i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto values = hn::LoadU(tag, signed_keys + i);
+    const auto is_beyond = hn::Gt(values, top);
+    beyond += hn::CountTrue(tag, is_beyond);
+    const auto inside = hn::AndNot(is_beyond, hn::Gt(values, bottom));
+    if (hn::AllFalse(tag, inside)) continue;
+    hn::CompressStore(hn::Iota(tag, static_cast<std::int32_t>(i)), inside, tag,
+                      signed_offsets + found);
+    found += hn::CompressStore(values, inside, tag, signed_out + found);
+  }
+  for (; i < count; ++i) {
+    beyond += keys[i] > high ? 1 : 0;
+    if (keys[i] < low || keys[i] > high) continue;
+    offsets[found] = static_cast<std::uint32_t>(i);
+    out_keys[found++] = keys[i];
+  }
+  *above += beyond;
+  return found;
+}
+
+}  // namespace kilter::ops::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace kilter::ops {
+namespace {
+
+HWY_EXPORT(subtract_lanes);
+HWY_EXPORT(add_lanes);
+HWY_EXPORT(add_products_lanes);
+HWY_EXPORT(scaled_sum_lanes);
+HWY_EXPORT(divided_sum_lanes);
+HWY_EXPORT(agreeing_lanes);
+HWY_EXPORT(dot_lanes);
+HWY_EXPORT(magnitude_sum_lanes);
+HWY_EXPORT(difference_sum_lanes);
+HWY_EXPORT(narrow_delta_keys_lanes);
+HWY_EXPORT(wide_delta_keys_lanes);
+HWY_EXPORT(magnitude_keys_lanes);
+HWY_EXPORT(keep_between_lanes);
+HWY_EXPORT(wide_subtract_between_lanes);
+HWY_EXPORT(narrow_subtract_between_lanes);
+HWY_EXPORT(subtract_up_to_lanes);
+HWY_EXPORT(kept_sums_lanes);
+HWY_EXPORT(elected_lanes);
+HWY_EXPORT(keep_up_to_each_lanes);
+HWY_EXPORT(divide_by_chance_lanes);
+HWY_EXPORT(collect_lanes);
+
+double lane_total(const double (&lanes)[kMergeSumLanes]) {
+  double out = 0;
+  for (const double lane : lanes) out += lane;
+  return out;
+}
+
+/// How many of the `count` elements from `first` on lie before `end`.
+std::uint32_t elements_before(std::uint64_t end, std::uint64_t first, std::size_t count) {
+  return static_cast<std::uint32_t>(end <= first ? 0 : std::min<std::uint64_t>(end - first, count));
+}
+
+}  // namespace
+
+void subtract(const double* base, std::size_t count, double* x) {
+  HWY_DYNAMIC_DISPATCH(subtract_lanes)(base, count, x);
+}
+
+void add(const double* base, std::size_t count, double* x) {
+  HWY_DYNAMIC_DISPATCH(add_lanes)(base, count, x);
+}
+
+void add_products(const double* factors, const double* x, std::size_t count, double* sum) {
+  HWY_DYNAMIC_DISPATCH(add_products_lanes)(factors, x, count, sum);
+}
+
+void add_scaled_sum(const double* base, double lambda, const double* sum, std::size_t count,
+                    double* out) {
+  HWY_DYNAMIC_DISPATCH(scaled_sum_lanes)(base, lambda, sum, count, out);
+}
+
+void add_divided_sum(const double* base, double lambda, const double* sum, const double* divisor,
+                     const double* witness, std::size_t count, double* out) {
+  HWY_DYNAMIC_DISPATCH(divided_sum_lanes)(base, lambda, sum, divisor, witness, count, out);
+}
+
+void add_agreeing(const double* values, const double* election, double factor, double weight,
+                  std::size_t count, double* sum, double* divisor) {
+  HWY_DYNAMIC_DISPATCH(agreeing_lanes)(values, election, factor, weight, count, sum, divisor);
+}
+
+double dot(const double* a, const double* b, std::size_t count) {
+  double lanes[kMergeSumLanes] = {};
+  const std::size_t whole = count - count % kMergeSumLanes;
+  HWY_DYNAMIC_DISPATCH(dot_lanes)(a, b, whole, lanes);
+  for (std::size_t i = whole; i < count; ++i) lanes[i - whole] += a[i] * b[i];
+  return lane_total(lanes);
+}
+
+double magnitude_sum(const double* a, std::size_t count) {
+  double lanes[kMergeSumLanes] = {};
+  const std::size_t whole = count - count % kMergeSumLanes;
+  HWY_DYNAMIC_DISPATCH(magnitude_sum_lanes)(a, whole, lanes);
+  for (std::size_t i = whole; i < count; ++i) lanes[i - whole] += std::fabs(a[i]);
+  return lane_total(lanes);
+}
+
+double difference_sum(const double* a, const double* b, std::size_t count) {
+  double lanes[kMergeSumLanes] = {};
+  const std::size_t whole = count - count % kMergeSumLanes;
+  HWY_DYNAMIC_DISPATCH(difference_sum_lanes)(a, b, whole, lanes);
+  for (std::size_t i = whole; i < count; ++i) lanes[i - whole] += std::fabs(a[i] - b[i]);
+  return lane_total(lanes);
+}
+
+void delta_keys(const double* x, const double* base, std::size_t count, bool wide,
+                std::uint32_t* keys) {
+  if (wide)
+    HWY_DYNAMIC_DISPATCH(wide_delta_keys_lanes)(x, base, count, keys);
+  else
+    HWY_DYNAMIC_DISPATCH(narrow_delta_keys_lanes)(x, base, count, keys);
+}
+
+void magnitude_keys(const double* x, std::size_t count, std::uint32_t* keys) {
+  HWY_DYNAMIC_DISPATCH(magnitude_keys_lanes)(x, count, keys);
+}
+
+void keep_between(const std::uint32_t* keys, std::uint64_t first, std::size_t count,
+                  const RankCut& bottom, const RankCut& top, double* x) {
+  HWY_DYNAMIC_DISPATCH(keep_between_lanes)
+  (keys, count, bottom.key, elements_before(bottom.tie_end, first, count), top.key,
+   elements_before(top.tie_end, first, count), x);
+}
+
+void subtract_between(const double* base, bool wide, std::uint64_t first, std::size_t count,
+                      const RankCut& bottom, const RankCut& top, double* x) {
+  const std::uint32_t bottom_ties = elements_before(bottom.tie_end, first, count);
+  const std::uint32_t top_ties = elements_before(top.tie_end, first, count);
+  if (wide) HWY_DYNAMIC_DISPATCH(wide_subtract_between_lanes)
+  (base, count, bottom.key, bottom_ties, top.key, top_ties, x);
+  else HWY_DYNAMIC_DISPATCH(narrow_subtract_between_lanes)(base, count, bottom.key, bottom_ties,
+                                                           top.key, top_ties, x);
+}
+
+void subtract_up_to(const double* base, const std::uint32_t* random, std::uint32_t limit,
+                    std::size_t count, double* x) {
+  HWY_DYNAMIC_DISPATCH(subtract_up_to_lanes)(base, random, limit, count, x);
+}
+
+KeptSums kept_sums(const double* x, const double* base, const std::uint32_t* random,
+                   std::uint32_t limit, std::size_t count) {
+  double all[kMergeSumLanes] = {}, kept[kMergeSumLanes] = {};
+  const std::size_t whole = count - count % kMergeSumLanes;
+  HWY_DYNAMIC_DISPATCH(kept_sums_lanes)(x, base, random, limit, whole, all, kept);
+  for (std::size_t i = whole; i < count; ++i) {
+    const double size = std::fabs(x[i] - base[i]);
+    all[i - whole] += size;
+    kept[i - whole] += size * (random[i] <= limit ? 1.0 : 0.0);
+  }
+  return {lane_total(all), lane_total(kept)};
+}
+
+void add_elected(const SignElection& election, const double* base, std::size_t count, double* out) {
+  HWY_DYNAMIC_DISPATCH(elected_lanes)(election, base, count, out);
+}
+
+void keep_up_to_each(const std::uint32_t* random, const std::uint32_t* limits, std::size_t count,
+                     double* x) {
+  HWY_DYNAMIC_DISPATCH(keep_up_to_each_lanes)(random, limits, count, x);
+}
+
+void divide_by_chance(const std::uint32_t* limits, std::size_t count, double* x) {
+  HWY_DYNAMIC_DISPATCH(divide_by_chance_lanes)(limits, count, x);
+}
+
+std::size_t collect_window(const std::uint32_t* keys, std::size_t count, std::uint32_t low,
+                           std::uint32_t high, std::uint64_t* above, std::uint32_t* offsets,
+                           std::uint32_t* out_keys) {
+  return HWY_DYNAMIC_DISPATCH(collect_lanes)(keys, count, low, high, above, offsets, out_keys);
+}
+
+}  // namespace kilter::ops
+#endif  // HWY_ONCE

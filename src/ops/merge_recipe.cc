@@ -1,0 +1,131 @@
+// Merges as a recipe in mergekit's YAML says them.
+#include "kilter/merge_recipe.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/try.h"
+#include "io/file_system.h"
+#include "ops/merge/recipe/output_config.h"
+#include "ops/merge/recipe/recipe_plan.h"
+#include "ops/weights/recipe_verbs.h"
+#include "ops/weights/weights_output.h"
+
+namespace kilter {
+namespace ops {
+namespace {
+
+constexpr std::string_view kRecipeMergeVerb = "merge-recipe";
+
+class RecipeMerge {
+ public:
+  RecipeMerge(MergeRecipe recipe, std::vector<std::string> addresses, const WeightsOptions& options)
+      : recipe_(std::move(recipe)), addresses_(std::move(addresses)), options_(options) {}
+
+  Result<WeightsReport> run(const std::string& target) {
+    KILTER_TRY(open_models());
+    KILTER_ASSIGN(RecipePlan plan, plan_recipe({&recipe_, &models_, options_.allow}));
+    if (!options_.dry_run) KILTER_TRY(add_kernels(plan));
+    WeightsReport report;
+    report.verb = "merge " + std::string(merge_method_name(recipe_.method));
+    report.sources = addresses_;
+    report.tensors = plan.tensors;
+    KILTER_ASSIGN(std::string recipe, record());
+    WeightsJob job;
+    job.base = &base_model().input;
+    job.recipe = std::move(recipe);
+    job.texts = output_texts(recipe_, models_, plan, base_number());
+    job.plan = std::move(plan.plan);
+    KILTER_TRY(write_weights(std::move(job), target, options_, report));
+    return report;
+  }
+
+ private:
+  Status open_models() {
+    const std::vector<ModelName> names = recipe_.models();
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      KILTER_ASSIGN(RecipeModel model, open_recipe_model(names[i], addresses_[i], options_.open));
+      models_.push_back(std::move(model));
+    }
+    return ok();
+  }
+
+  /// Whose config and tokenizer go along.
+  std::size_t base_number() const {
+    if (!recipe_.base) return 0;
+    const std::vector<ModelName> names = recipe_.models();
+    return static_cast<std::size_t>(std::ranges::find(names, *recipe_.base) - names.begin());
+  }
+  const RecipeModel& base_model() const { return models_[base_number()]; }
+
+  Status add_kernels(RecipePlan& plan) const {
+    MergePasses passes;
+    passes.thread_count = options_.thread_count;
+    passes.max_memory_bytes = options_.max_memory_bytes;
+    passes.context = options_.context;
+    KILTER_ASSIGN(auto kernels, make_merge_kernels(plan.merges, passes));
+    for (std::size_t i = 0; i < kernels.size(); ++i)
+      plan.plan.outputs[plan.merge_outputs[i]].kernel = std::move(kernels[i]);
+    return ok();
+  }
+
+  Result<std::string> record() const {
+    Recipe recipe;
+    recipe.verb = kRecipeMergeVerb;
+    recipe.own["recipe"] = recipe_.text;
+    recipe.allow = options_.allow;
+    std::vector<WeightsInput> inputs;
+    for (const RecipeModel& model : models_) inputs.push_back(model.input);
+    KILTER_ASSIGN(recipe.inputs, describe_inputs(inputs, options_));
+    return write_recipe(recipe);
+  }
+
+  MergeRecipe recipe_;
+  std::vector<std::string> addresses_;  // of recipe_.models()
+  const WeightsOptions& options_;
+  std::vector<RecipeModel> models_;
+};
+
+}  // namespace
+
+/// The text names the models as it did; the inputs say where they are.
+Result<WeightsReport> follow_merge_recipe(const Recipe& recipe, const std::string& target,
+                                          const WeightsOptions& how) {
+  KILTER_TRY(check_own_keys(recipe, {"recipe"}));
+  KILTER_ASSIGN(const std::string text, own_text(recipe, "recipe"));
+  KILTER_ASSIGN(MergeRecipe merge, parse_merge_recipe(text));
+  if (merge.models().size() != recipe.inputs.size())
+    return fail(ErrorCode::kMalformed, "the recipe's inputs are not the models that it names");
+  return RecipeMerge(std::move(merge), recipe_addresses(recipe), how).run(target);
+}
+
+}  // namespace ops
+
+Result<MergeRecipeText> read_merge_recipe(const std::string& path) {
+  constexpr std::uint64_t kBytesMax = 1 << 20;
+  KILTER_ASSIGN(std::string text, io::read_text(io::real_file_system(), path, kBytesMax));
+  return MergeRecipeText{std::move(text), std::filesystem::path(path).parent_path().string(), path};
+}
+
+Result<std::vector<std::string>> merge_recipe_sources(const MergeRecipeText& recipe) {
+  auto parsed = ops::parse_merge_recipe(recipe.text);
+  if (!parsed) return fail(std::move(parsed.error()).at_path(recipe.path));
+  std::vector<std::string> out;
+  for (const ops::ModelName& model : parsed->models()) {
+    auto address = ops::find_model(model, recipe.folder);
+    if (!address) return fail(std::move(address.error()).at_path(recipe.path));
+    out.push_back(std::move(*address));
+  }
+  return out;
+}
+
+Result<WeightsReport> merge_recipe(const MergeRecipeText& recipe, const std::string& target,
+                                   const WeightsOptions& options) {
+  KILTER_ASSIGN(std::vector<std::string> addresses, merge_recipe_sources(recipe));
+  KILTER_ASSIGN(ops::MergeRecipe parsed, ops::parse_merge_recipe(recipe.text));
+  auto report = ops::RecipeMerge(std::move(parsed), std::move(addresses), options).run(target);
+  if (!report) return fail(std::move(report.error()).at_path(recipe.path));
+  return report;
+}
+
+}  // namespace kilter
