@@ -98,7 +98,7 @@ class GtaStudy : public MergeStudy {
     }
     GtaRules rules;
     rules.elects_sign = traits_.elects_sign;
-    rules.elects_unweighted = merge().compat == MergeCompat::kPaper;
+    rules.elects_unweighted = traits_.elects_sign && is_paper();
     rules.normalize = merge().parameters.normalize;
     rules.lambda = merge().parameters.lambda;
     return std::make_shared<MergeKernel>(

@@ -22,12 +22,6 @@ class LinearStudy : public MergeStudy {
     }
     double sum = 0;
     for (const MergeTerm& term : merge().terms) sum += term.parameters.weight;
-    if (merge().parameters.normalize && sum == 0) {
-      Error error(ErrorCode::kInvalidArgument, "linear: the weights add up to 0");
-      error.tensor = merge().name;
-      error.hint = "give weights with another sum, or normalize: false";
-      return fail(std::move(error));
-    }
     std::vector<double> coefficients;
     for (const MergeTerm& term : merge().terms)
       coefficients.push_back(merge().parameters.normalize ? term.parameters.weight / sum

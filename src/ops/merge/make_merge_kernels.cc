@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "base/try.h"
+#include "ops/merge/element_studies.h"
+#include "ops/merge/gram_study.h"
 #include "ops/merge/gta.h"
 #include "ops/merge/linear_study.h"
 #include "ops/merge/merge_study.h"
@@ -62,6 +64,21 @@ Status check_input(const TensorMerge& merge, const MergeTerm& term) {
   return ok();
 }
 
+bool divides_by_weights(const TensorMerge& merge) {
+  const bool normalizes =
+      merge.method == MergeMethod::kLinear || merge.method == MergeMethod::kMultislerp;
+  const bool is_paper = merge.compat == MergeCompat::kPaper;
+  return (normalizes && merge.parameters.normalize) || merge.method == MergeMethod::kNuslerp ||
+         (merge.method == MergeMethod::kKarcher && is_paper);
+}
+
+Status check_weights(const TensorMerge& merge) {
+  double sum = 0;
+  for (const MergeTerm& term : merge.terms) sum += term.parameters.weight;
+  if (!divides_by_weights(merge) || std::fabs(sum) > 0) return ok();
+  return merge_failure(merge, "the weights add up to 0", "give weights with another sum");
+}
+
 Status check_merge(const TensorMerge& merge) {
   KILTER_TRY(check_terms(merge));
   if (!has_float_values(merge.to))
@@ -71,7 +88,9 @@ Status check_merge(const TensorMerge& merge) {
   const MergeParameters& own = merge.parameters;
   if (!std::isfinite(own.t) || !std::isfinite(own.lambda))
     return merge_failure(merge, fmt::format("t is {:g}, lambda {:g}", own.t, own.lambda));
-  return ok();
+  if (!(own.select_topk >= 0 && own.select_topk <= 1))
+    return merge_failure(merge, fmt::format("select_topk is {:g}, not in [0, 1]", own.select_topk));
+  return check_weights(merge);
 }
 
 Result<std::unique_ptr<MergeStudy>> make_study(const TensorMerge& merge,
@@ -90,13 +109,25 @@ Result<std::unique_ptr<MergeStudy>> make_study(const TensorMerge& merge,
     case MergeMethod::kDella:
     case MergeMethod::kDellaLinear:
       return study_task_vectors(merge, memory_bytes_max);
-    default:
-      break;
+    case MergeMethod::kSlerp:
+    case MergeMethod::kMultislerp:
+    case MergeMethod::kKarcher:
+      return study_gram(merge);
+    case MergeMethod::kNuslerp:
+      return merge.parameters.nuslerp_flatten ? study_gram(merge) : study_line_grams(merge);
+    case MergeMethod::kModelStock:
+      return merge.parameters.filter_wise ? study_line_grams(merge) : study_gram(merge);
+    case MergeMethod::kNearswap:
+      return study_nearswap(merge);
+    case MergeMethod::kSce:
+      return study_sce(merge, memory_bytes_max);
+    case MergeMethod::kArceeFusion:
+      return study_fusion(merge, memory_bytes_max);
+    case MergeMethod::kRam:
+    case MergeMethod::kRamPlus:
+      return study_ram(merge);
   }
-  Error error(ErrorCode::kUnsupported,
-              fmt::format("the method {} is not built", merge_method_name(merge.method)));
-  error.tensor = merge.name;
-  return fail(std::move(error));
+  return fail(ErrorCode::kInternal, "a merge method that nothing computes");
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ constexpr MethodRow kMethods[] = {
     {MergeMethod::kBreadcrumbsTies, "breadcrumbs_ties", {0, kAnyCount, MergeBase::kRequired}},
     {MergeMethod::kDella, "della", {0, kAnyCount, MergeBase::kRequired}},
     {MergeMethod::kDellaLinear, "della_linear", {0, kAnyCount, MergeBase::kRequired}},
-    {MergeMethod::kModelStock, "model_stock", {1, kAnyCount, MergeBase::kRequired}},
+    {MergeMethod::kModelStock, "model_stock", {2, kAnyCount, MergeBase::kRequired}},
     {MergeMethod::kNearswap, "nearswap", {1, 1, MergeBase::kRequired}},
     {MergeMethod::kSce, "sce", {0, kAnyCount, MergeBase::kRequired}},
     {MergeMethod::kArceeFusion, "arcee_fusion", {1, 1, MergeBase::kRequired}},

@@ -36,6 +36,13 @@ void add_lanes(const double* base, std::size_t count, double* x) {
   for (std::size_t i = 0; i < count; ++i) x[i] = base[i] + x[i];
 }
 
+void add_products_lanes(const double* factors, const double* x, std::size_t count, double* sum) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const double product = factors[i] * x[i];
+    sum[i] = sum[i] + product;
+  }
+}
+
 void scaled_sum_lanes(const double* base, double lambda, const double* sum, std::size_t count,
                       double* out) {
   for (std::size_t i = 0; i < count; ++i) {
@@ -178,6 +185,7 @@ namespace {
 
 HWY_EXPORT(subtract_lanes);
 HWY_EXPORT(add_lanes);
+HWY_EXPORT(add_products_lanes);
 HWY_EXPORT(scaled_sum_lanes);
 HWY_EXPORT(divided_sum_lanes);
 HWY_EXPORT(agreeing_lanes);
@@ -212,6 +220,10 @@ void subtract(const double* base, std::size_t count, double* x) {
 
 void add(const double* base, std::size_t count, double* x) {
   HWY_DYNAMIC_DISPATCH(add_lanes)(base, count, x);
+}
+
+void add_products(const double* factors, const double* x, std::size_t count, double* sum) {
+  HWY_DYNAMIC_DISPATCH(add_products_lanes)(factors, x, count, sum);
 }
 
 void add_scaled_sum(const double* base, double lambda, const double* sum, std::size_t count,

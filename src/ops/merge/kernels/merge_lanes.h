@@ -12,6 +12,9 @@ void subtract(const double* base, std::size_t count, double* x);
 /// x += base.
 void add(const double* base, std::size_t count, double* x);
 
+/// sum += factors * x.
+void add_products(const double* factors, const double* x, std::size_t count, double* sum);
+
 /// out = base + lambda * sum.
 void add_scaled_sum(const double* base, double lambda, const double* sum, std::size_t count,
                     double* out);
