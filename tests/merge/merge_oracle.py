@@ -96,15 +96,15 @@ def units(ours, theirs, scale, dtype=None):
     return (a - b).abs() / torch.exp2(exponent - BITS[dtype or theirs.dtype] + 1)
 
 
-def farthest(ours, theirs, scales):
-    """The largest difference of two sets of tensors, in units; `scales`: inputs of the same names."""
+def all_units(ours, theirs, inputs):
+    """units() of all numbers of two sets of tensors, at the size of inputs of the same names."""
     assert set(ours) == set(theirs), sorted(set(ours) ^ set(theirs))
-    most = 0.0
+    out = []
     for name, tensor in theirs.items():
         assert ours[name].shape == tensor.shape and ours[name].dtype == tensor.dtype, name
-        scale = torch.stack([s[name].double().abs() for s in scales if name in s]).amax(0) if scales else tensor
-        most = max(most, float(units(ours[name], tensor, scale).max()))
-    return most
+        sizes = [one[name].double().abs() for one in inputs if name in one and one[name].shape == tensor.shape]
+        out.append(units(ours[name], tensor, torch.stack(sizes).amax(0) if sizes else tensor).flatten())
+    return torch.cat(out)
 
 
 def make_llama(folder, seed, base=None, layers=3, dtype=torch.float32, vocabulary=96, tied=False, step=1e-2, shard="1GB"):
