@@ -114,22 +114,26 @@ class RecipePlanner {
   Status add_whole(const SliceFrame& frame) {
     for (const SliceInput& input : frame.inputs)
       for (const std::size_t tensor : input.layout->tensors) mark_of(input, tensor).wanted = true;
-    return add_same_names(frame, frame.reference().layout->tensors);
+    return add_same_names(frame, frame.reference().layout->tensors, true);
   }
 
-  /// Tensors that are called alike in every input; and heads that the reference ties and others
-  /// do not.
-  Status add_same_names(const SliceFrame& frame, const std::vector<std::size_t>& tensors) {
-    std::vector<std::string> names;
-    const SliceInput& reference = frame.reference();
-    for (const std::size_t tensor : tensors) names.push_back(name_of(reference, tensor));
+  /// Heads that the reference ties to its embeddings, and another model does not.
+  void add_heads(const SliceFrame& frame, std::vector<std::string>& names) const {
     for (const SliceInput& input : frame.inputs)
       for (const std::size_t tensor : input.layout->tensors) {
         const std::string& name = name_of(input, tensor);
-        const bool wanted = mark_of(input, tensor).wanted;
-        if (wanted && is_head_name(name) && std::ranges::find(names, name) == names.end())
+        if (is_head_name(name) && std::ranges::find(names, name) == names.end())
           names.push_back(name);
       }
+  }
+
+  /// Tensors that are called alike in every input.
+  Status add_same_names(const SliceFrame& frame, const std::vector<std::size_t>& tensors,
+                        bool heads) {
+    std::vector<std::string> names;
+    const SliceInput& reference = frame.reference();
+    for (const std::size_t tensor : tensors) names.push_back(name_of(reference, tensor));
+    if (heads) add_heads(frame, names);
     for (std::string& name : names) {
       Joined joined;
       joined.names.assign(frame.inputs.size(), name);
@@ -147,9 +151,9 @@ class RecipePlanner {
       for (std::int64_t i = 0; i < frame.layers; ++i)
         want(input, input.layout->layers[static_cast<std::size_t>(input.first_layer + i)]);
     }
-    if (first) KILTER_TRY(add_same_names(frame, frame.reference().layout->before));
+    if (first) KILTER_TRY(add_same_names(frame, frame.reference().layout->before, false));
     for (std::int64_t i = 0; i < frame.layers; ++i) KILTER_TRY(add_layer(frame, at_layer, i));
-    return last ? add_same_names(frame, frame.reference().layout->after) : ok();
+    return last ? add_same_names(frame, frame.reference().layout->after, true) : ok();
   }
 
   void want(const SliceInput& input, const std::vector<std::size_t>& tensors) {
