@@ -120,10 +120,11 @@ class StatsTable {
     std::printf("%s of %s numbers in %s tensors\n", style_.bold("in all").c_str(),
                 format_count(total.numbers).c_str(), format_count(stats_.tensors.size()).c_str());
     if (total.finite == 0) return;
-    std::printf("  values     mean %s, deviation %s, from %s to %s, L2 %s, kurtosis %s\n",
-                number_text(total.mean).c_str(), number_text(total.deviation).c_str(),
-                number_text(total.min).c_str(), number_text(total.max).c_str(),
-                number_text(total.l2).c_str(), number_text(total.kurtosis).c_str());
+    std::printf("  mean       %s, deviation %s, kurtosis %s\n", number_text(total.mean).c_str(),
+                number_text(total.deviation).c_str(), number_text(total.kurtosis).c_str());
+    std::printf("  range      %s to %s, L1 %s, L2 %s\n", number_text(total.min).c_str(),
+                number_text(total.max).c_str(), number_text(total.l1).c_str(),
+                number_text(total.l2).c_str());
     std::printf("  zeros      %.3g %%, subnormal %s, NaN %s, infinite %s\n",
                 100 * zero_share(total), format_count(total.subnormal).c_str(),
                 format_count(total.nan).c_str(), format_count(total.infinite).c_str());

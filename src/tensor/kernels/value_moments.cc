@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 // Plain loops over eight lanes, compiled once for each instruction set; no product is fused with a
@@ -17,13 +18,16 @@
 namespace kilter {
 
 inline constexpr std::size_t kMomentLanes = 8;
+// The compilers' own vectors: they stay in registers, whatever the set's width.
+using EightDoubles = double __attribute__((vector_size(64)));
+using EightCounts = std::int64_t __attribute__((vector_size(64)));
+
 struct PlainLanes {
-  double sum[kMomentLanes], magnitudes[kMomentLanes], squares[kMomentLanes];
-  double min[kMomentLanes], max[kMomentLanes];
-  std::uint64_t zeros[kMomentLanes], subnormals[kMomentLanes];
+  EightDoubles sum, magnitudes, squares, min, max;
+  EightCounts zeros, subnormals;
 };
 struct CentralLanes {
-  double m2[kMomentLanes], m3[kMomentLanes], m4[kMomentLanes];
+  EightDoubles m2, m3, m4;
 };
 
 }  // namespace kilter
@@ -39,20 +43,20 @@ std::size_t finite_lanes(const double* values, std::size_t count) {
   return finite;
 }
 
-/// `count` is a multiple of the lanes.
+/// `count` is a multiple of the lanes, here and below.
 void plain_lanes(const double* values, std::size_t count, double smallest, PlainLanes* out) {
   PlainLanes sums = *out;
   for (std::size_t i = 0; i < count; i += kMomentLanes) {
-    for (std::size_t lane = 0; lane < kMomentLanes; ++lane) {
-      const double x = values[i + lane], magnitude = std::fabs(x);
-      sums.sum[lane] += x;
-      sums.magnitudes[lane] += magnitude;
-      sums.squares[lane] += x * x;
-      sums.min[lane] = x < sums.min[lane] ? x : sums.min[lane];
-      sums.max[lane] = x > sums.max[lane] ? x : sums.max[lane];
-      sums.zeros[lane] += magnitude == 0 ? 1U : 0U;
-      sums.subnormals[lane] += magnitude < smallest ? 1U : 0U;
-    }
+    EightDoubles x;
+    std::memcpy(&x, values + i, sizeof(x));
+    const EightDoubles magnitude = x < 0 ? -x : x;
+    sums.sum += x;
+    sums.magnitudes += magnitude;
+    sums.squares += x * x;
+    sums.min = x < sums.min ? x : sums.min;
+    sums.max = x > sums.max ? x : sums.max;
+    sums.zeros -= x == 0;  // a comparison is -1 where it holds
+    sums.subnormals -= magnitude < smallest;
   }
   *out = sums;
 }
@@ -60,12 +64,13 @@ void plain_lanes(const double* values, std::size_t count, double smallest, Plain
 void central_lanes(const double* values, std::size_t count, double mean, CentralLanes* out) {
   CentralLanes sums = *out;
   for (std::size_t i = 0; i < count; i += kMomentLanes) {
-    for (std::size_t lane = 0; lane < kMomentLanes; ++lane) {
-      const double x = values[i + lane] - mean, square = x * x;
-      sums.m2[lane] += square;
-      sums.m3[lane] += square * x;
-      sums.m4[lane] += square * square;
-    }
+    EightDoubles x;
+    std::memcpy(&x, values + i, sizeof(x));
+    x -= mean;
+    const EightDoubles square = x * x;
+    sums.m2 += square;
+    sums.m3 += square * x;
+    sums.m4 += square * square;
   }
   *out = sums;
 }
@@ -92,9 +97,13 @@ void add_square_lanes(const double* values, std::size_t count, double* HWY_RESTR
 
 void index_lanes(const double* values, std::size_t count, double scale, double first,
                  std::uint32_t* HWY_RESTRICT out) {
-  for (std::size_t i = 0; i < count; ++i)
-    out[i] = static_cast<std::uint32_t>(
-        static_cast<std::int32_t>(std::floor(values[i] * scale) - first));
+  const auto base = static_cast<std::int32_t>(first);
+  for (std::size_t i = 0; i < count; ++i) {
+    const double scaled = values[i] * scale;  // exact
+    const auto whole = static_cast<std::int32_t>(scaled);
+    const std::int32_t below = static_cast<double>(whole) > scaled ? 1 : 0;
+    out[i] = static_cast<std::uint32_t>(whole - below - base);
+  }
 }
 
 void exponent_lanes(const double* values, std::size_t count, std::uint32_t* HWY_RESTRICT out) {
@@ -117,15 +126,14 @@ HWY_EXPORT(add_square_lanes);
 HWY_EXPORT(index_lanes);
 HWY_EXPORT(exponent_lanes);
 
-template <typename T>
-T lanes_total(const T (&lanes)[kMomentLanes]) {
-  T out = 0;
-  for (const T lane : lanes) out += lane;
+template <typename Lanes>
+auto lanes_total(const Lanes& lanes) {
+  auto out = lanes[0];
+  for (std::size_t i = 1; i < kMomentLanes; ++i) out += lanes[i];
   return out;
 }
 
-/// The elements behind the last whole group, filled up with one of them: `filler` lanes of a value
-/// that is taken out again where it counts.
+/// The elements behind the last whole group, filled up.
 struct Tail {
   double values[kMomentLanes];
   std::size_t count;
@@ -139,26 +147,29 @@ Tail tail_of(std::span<const double> values, double filler) {
 
 void add_plain(std::span<const double> values, double smallest, ValueMoments& out) {
   PlainLanes lanes{};
-  std::ranges::fill(lanes.min, values[0]);
-  std::ranges::fill(lanes.max, values[0]);
-  const Tail tail = tail_of(values, 0);
+  for (std::size_t i = 0; i < kMomentLanes; ++i) lanes.min[i] = lanes.max[i] = values[0];
+  const Tail tail = tail_of(values, values[0]);
   HWY_DYNAMIC_DISPATCH(plain_lanes)
   (values.data(), values.size() - tail.count, smallest, &lanes);
   for (std::size_t i = 0; i < tail.count; ++i) {
     const double x = tail.values[i];
-    lanes.min[i] = std::min(lanes.min[i], x);
-    lanes.max[i] = std::max(lanes.max[i], x);
+    lanes.min[i] = std::min<double>(lanes.min[i], x);
+    lanes.max[i] = std::max<double>(lanes.max[i], x);
     lanes.sum[i] += x;
     lanes.magnitudes[i] += std::fabs(x);
     lanes.squares[i] += x * x;
-    lanes.zeros[i] += x == 0 ? 1U : 0U;
-    lanes.subnormals[i] += std::fabs(x) < smallest ? 1U : 0U;
+    lanes.zeros[i] += x == 0 ? 1 : 0;
+    lanes.subnormals[i] += std::fabs(x) < smallest ? 1 : 0;
   }
   out.count = values.size();
-  out.zeros = lanes_total(lanes.zeros);
-  out.subnormals = smallest > 0 ? lanes_total(lanes.subnormals) - out.zeros : 0;
-  out.min = *std::ranges::min_element(lanes.min);
-  out.max = *std::ranges::max_element(lanes.max);
+  out.zeros = static_cast<std::uint64_t>(lanes_total(lanes.zeros));
+  const auto small = static_cast<std::uint64_t>(lanes_total(lanes.subnormals));
+  out.subnormals = smallest > 0 ? small - out.zeros : 0;
+  out.min = out.max = values[0];
+  for (std::size_t i = 0; i < kMomentLanes; ++i) {
+    out.min = std::min<double>(out.min, lanes.min[i]);
+    out.max = std::max<double>(out.max, lanes.max[i]);
+  }
   out.mean = lanes_total(lanes.sum) / static_cast<double>(out.count);
   out.magnitudes = lanes_total(lanes.magnitudes);
   out.squares = lanes_total(lanes.squares);

@@ -34,7 +34,7 @@ double sum_squares(std::span<const double> values);
 /// sums[i] += values[i]^2, with squares as above.
 void add_squares(std::span<const double> values, double* sums);
 
-/// out[i] = floor(values[i] * scale) - first. All of them must fit.
+/// out[i] = floor(values[i] * scale) - first, `scale` a power of two; all of them below 2^31.
 void bin_indices(std::span<const double> values, double scale, double first, std::uint32_t* out);
 
 /// out[i] = the exponent field of the double (0 to 2047).
