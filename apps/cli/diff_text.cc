@@ -64,22 +64,6 @@ std::string mark(WeightChange change, const Style& style) {
   return change == WeightChange::kIdentical ? " " : style.warn("~");
 }
 
-/// Most changed first; what could not be compared before that.
-std::vector<const TensorDiff*> shown_rows(const CheckpointDiff& diff, bool all) {
-  std::vector<const TensorDiff*> rows;
-  for (const TensorDiff& row : diff.tensors)
-    if (all ||
-        (row.change != WeightChange::kIdentical && row.change != WeightChange::kEqualAfterRounding))
-      rows.push_back(&row);
-  if (!all)
-    std::ranges::stable_sort(rows, [](const TensorDiff* a, const TensorDiff* b) {
-      const bool first = a->change != WeightChange::kChanged;
-      const bool second = b->change != WeightChange::kChanged;
-      return first != second ? first : a->relative_norm > b->relative_norm;
-    });
-  return rows;
-}
-
 constexpr std::size_t kDiffKeysMax = 30;  // of one file; more with --json
 
 std::string diff_value(const std::string& text) {
@@ -135,6 +119,26 @@ void print_tokenizers(const CheckpointDiff& diff, const Style& style) {
 }
 
 }  // namespace
+
+bool was_compared(WeightChange change) {
+  return change == WeightChange::kIdentical || change == WeightChange::kEqualAfterRounding ||
+         change == WeightChange::kChanged;
+}
+
+std::vector<const TensorDiff*> shown_rows(const CheckpointDiff& diff, bool all) {
+  std::vector<const TensorDiff*> rows;
+  for (const TensorDiff& row : diff.tensors)
+    if (all ||
+        (row.change != WeightChange::kIdentical && row.change != WeightChange::kEqualAfterRounding))
+      rows.push_back(&row);
+  if (!all)
+    std::ranges::stable_sort(rows, [](const TensorDiff* a, const TensorDiff* b) {
+      const bool first = a->change != WeightChange::kChanged;
+      const bool second = b->change != WeightChange::kChanged;
+      return first != second ? first : a->relative_norm > b->relative_norm;
+    });
+  return rows;
+}
 
 void print_checkpoint_diff(const CheckpointDiff& diff, const Terminal& terminal, bool all) {
   const Style style(terminal.colour_out);

@@ -41,6 +41,7 @@ struct TensorDiff {
   double rms = 0;                ///< of b - a
   double cosine = 1;             ///< of the angle between a and b
   double relative_norm = 0;      ///< |b - a| / |a|
+  double norm_a = 0, norm_b = 0;
 };
 
 /// The words of two tokenizers, by what they are, not by the order they stand in the file.
@@ -74,6 +75,7 @@ struct CheckpointDiff {
   };
   std::vector<Text> texts;
   std::vector<TokenizerDiff> tokenizers;
+  std::vector<std::string> guesses;  ///< what made B of A, for people, each with its evidence
   std::uint64_t read_bytes = 0;
   double seconds = 0;
 };

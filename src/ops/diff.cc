@@ -24,6 +24,8 @@ void finish(TensorDiff& row, const DifferenceSums& sums) {
   row.rms = finite > 0 ? std::sqrt(sums.squares / finite) : 0;
   const double norms = std::sqrt(sums.a_squares) * std::sqrt(sums.b_squares);
   row.cosine = norms > 0 ? std::clamp(sums.dot / norms, -1.0, 1.0) : 1;
+  row.norm_a = std::sqrt(sums.a_squares);
+  row.norm_b = std::sqrt(sums.b_squares);
   row.relative_norm = sums.a_squares > 0 ? std::sqrt(sums.squares / sums.a_squares) : 0;
 }
 

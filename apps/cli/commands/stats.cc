@@ -5,6 +5,8 @@
 
 #include "base/try.h"
 #include "cli/command.h"
+#include "cli/html_page.h"
+#include "cli/html_reports.h"
 #include "cli/stats_text.h"
 #include "cli/store_stats_text.h"
 #include "cli/weights_options.h"
@@ -26,6 +28,8 @@ constexpr OptionSpec kOptions[] = {
     {"--all", ValueKind::kFlag, "", "List every tensor"},
     {"--outlier-sigma", ValueKind::kText, "K",
      "A row or column is an outlier if its norm is above the mean of all by K deviations (5)"},
+    {"--html", ValueKind::kPath, "FILE", "Write a page with a heat map and every tensor as well"},
+    {"-f,--force", ValueKind::kFlag, "", "Replace FILE if it exists"},
     {"--threads", ValueKind::kCount, "N", "Threads; default: all processors"},
 };
 
@@ -43,9 +47,13 @@ Result<StatsOptions> read_options(const Invocation& invocation) {
 
 Status print_numbers(const std::string& address, const Invocation& invocation) {
   KILTER_ASSIGN(StatsOptions options, read_options(invocation));
+  const std::string page = invocation.arguments.text("html");
+  const bool force = invocation.arguments.has("force");
+  if (!page.empty()) KILTER_TRY(check_page_target(page, force));
   const auto files = store::files_for({address});
   options.open.files = files.get();
   KILTER_ASSIGN(const CheckpointStats stats, checkpoint_stats(address, options));
+  if (!page.empty()) KILTER_TRY(write_page(page, stats_page(stats), force));
   if (invocation.terminal.json) {
     std::printf("%s\n", stats_json(stats).c_str());
     return ok();
@@ -86,9 +94,11 @@ const CommandSpec kStatsCommand = {
         "kilter stats model.safetensors\n"
         "kilter stats model/ --only '*mlp*' --sort largest\n"
         "kilter stats runs.kilter@step:1200 --json\n"
+        "kilter stats model.safetensors --html stats.html\n"
         "kilter stats runs.kilter                      # of the store itself",
     .exit_statuses =
-        "0    done\n2    wrong usage\n3    the checkpoint or store is damaged or none\n"
+        "0    done\n2    wrong usage, or FILE exists and --force was not given\n3    the "
+        "checkpoint or store is damaged or none\n"
         "4    not found\n5    I/O error\n130  interrupted",
     .run = stats_command::run,
 };

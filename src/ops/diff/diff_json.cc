@@ -31,6 +31,8 @@ void add_difference_numbers(Json& out, const TensorDiff& row) {
   out["rms"] = row.rms;
   out["cosine"] = row.cosine;
   out["relative_norm"] = row.relative_norm;
+  out["norm_a"] = row.norm_a;
+  out["norm_b"] = row.norm_b;
 }
 
 bool was_compared(WeightChange change) {
