@@ -64,7 +64,67 @@ std::string mark(WeightChange change, const Style& style) {
   return change == WeightChange::kIdentical ? " " : style.warn("~");
 }
 
-/// Most changed first; what could not be compared before that.
+constexpr std::size_t kDiffKeysMax = 30;  // of one file; more with --json
+
+std::string diff_value(const std::string& text) {
+  return text.empty() ? std::string("(none)") : escape_text(text, 60);
+}
+
+void print_keys(const std::vector<CheckpointDiff::Key>& keys) {
+  for (std::size_t i = 0; i < std::min(keys.size(), kDiffKeysMax); ++i)
+    std::printf("    %s  %s -> %s\n", escape_text(keys[i].key).c_str(),
+                diff_value(keys[i].before).c_str(), diff_value(keys[i].after).c_str());
+  if (keys.size() > kDiffKeysMax)
+    std::printf("    … %s more\n", format_count(keys.size() - kDiffKeysMax).c_str());
+}
+
+void print_texts(const CheckpointDiff& diff, const Style& style) {
+  for (const auto& text : diff.texts) {
+    if (std::ranges::any_of(diff.tokenizers,
+                            [&](const auto& row) { return row.path == text.name; }))
+      continue;  // says more
+    const std::string what = text.file.empty()
+                                 ? diff_value(text.before) + " -> " + diff_value(text.after)
+                                 : (text.file == "differs" ? "the file differs" : text.file);
+    std::printf("%s %s  %s\n", style.warn("~").c_str(), escape_text(text.name).c_str(),
+                what.c_str());
+    print_keys(text.keys);
+  }
+}
+
+std::string examples_text(const std::vector<std::string>& words, std::uint64_t count) {
+  std::string out;
+  for (const std::string& word : words) out += " " + escape_text(word, 20);
+  return out + (count > words.size() ? " …" : "");
+}
+
+void print_tokenizers(const CheckpointDiff& diff, const Style& style) {
+  for (const TokenizerDiff& row : diff.tokenizers) {
+    std::printf("%s %s  %s -> %s words", style.warn("~").c_str(), escape_text(row.path).c_str(),
+                format_count(row.words_a).c_str(), format_count(row.words_b).c_str());
+    if (row.merges_changed)
+      std::printf(", merges %s -> %s", format_count(row.merges_a).c_str(),
+                  format_count(row.merges_b).c_str());
+    std::printf("\n");
+    if (row.removed > 0)
+      std::printf("    %s words only in A:%s\n", format_count(row.removed).c_str(),
+                  examples_text(row.removed_examples, row.removed).c_str());
+    if (row.added > 0)
+      std::printf("    %s words only in B:%s\n", format_count(row.added).c_str(),
+                  examples_text(row.added_examples, row.added).c_str());
+    if (row.moved > 0)
+      std::printf("    %s words have another number\n", format_count(row.moved).c_str());
+    print_keys(row.keys);
+  }
+}
+
+}  // namespace
+
+bool was_compared(WeightChange change) {
+  return change == WeightChange::kIdentical || change == WeightChange::kEqualAfterRounding ||
+         change == WeightChange::kChanged;
+}
+
 std::vector<const TensorDiff*> shown_rows(const CheckpointDiff& diff, bool all) {
   std::vector<const TensorDiff*> rows;
   for (const TensorDiff& row : diff.tensors)
@@ -80,23 +140,10 @@ std::vector<const TensorDiff*> shown_rows(const CheckpointDiff& diff, bool all) 
   return rows;
 }
 
-void print_texts(const CheckpointDiff& diff, const Style& style) {
-  const auto shown = [](const std::string& text) {
-    return text.empty() ? std::string("(none)") : escape_text(text, 60);
-  };
-  for (const auto& text : diff.texts) {
-    const bool is_file = text.before.empty() && text.after.empty();
-    std::printf("%s %s%s\n", style.warn("~").c_str(), escape_text(text.name).c_str(),
-                is_file ? "  the file differs"
-                        : ("  " + shown(text.before) + " -> " + shown(text.after)).c_str());
-  }
-}
-
-}  // namespace
-
 void print_checkpoint_diff(const CheckpointDiff& diff, const Terminal& terminal, bool all) {
   const Style style(terminal.colour_out);
   print_texts(diff, style);
+  print_tokenizers(diff, style);
   const std::vector<const TensorDiff*> rows = shown_rows(diff, all);
   const std::size_t count = all ? rows.size() : std::min(rows.size(), kDiffRowsMax);
   for (std::size_t i = 0; i < count; ++i)

@@ -41,19 +41,41 @@ struct TensorDiff {
   double rms = 0;                ///< of b - a
   double cosine = 1;             ///< of the angle between a and b
   double relative_norm = 0;      ///< |b - a| / |a|
+  double norm_a = 0, norm_b = 0;
+};
+
+/// The words of two tokenizers, by what they are, not by the order they stand in the file.
+struct TokenizerDiff {
+  std::string path;                         ///< "tokenizer.json"
+  std::uint64_t words_a = 0, words_b = 0;   ///< added tokens too
+  std::uint64_t added = 0, removed = 0;     ///< words only in B, only in A
+  std::uint64_t moved = 0;                  ///< words with another number
+  std::vector<std::string> added_examples;  ///< the ten with the lowest numbers
+  std::vector<std::string> removed_examples;
+  std::uint64_t merges_a = 0, merges_b = 0;
+  bool merges_changed = false;
+  struct Key {
+    std::string key, before, after;  ///< as JSON; empty where there is none
+  };
+  std::vector<Key> keys;  ///< whatever else a tokenizer.json states
 };
 
 struct CheckpointDiff {
+  using Key = TokenizerDiff::Key;
   std::string a, b;
   bool same = true;                 ///< every tensor identical, no metadata or document changed
   std::vector<TensorDiff> tensors;  ///< in A's order, then what only B has
   TensorDiff total;                 ///< over all that were compared as numbers
+  /// Metadata (of safetensors) by keys, and files beside the weights (of folders).
   struct Text {
-    std::string name;  ///< "config.json", "__metadata__.step"
-    std::string before, after;
+    std::string name;           ///< "__metadata__.step", "config.json"
+    std::string before, after;  ///< of metadata; empty where there is none
+    std::string file;           ///< of a file: "differs", "only in A", "only in B"
+    std::vector<Key> keys;      ///< of a JSON file: paths ("rope_scaling.factor") that differ
   };
-  std::vector<Text> texts;  ///< metadata (of safetensors) and documents (of folders) that differ;
-                            ///< documents without their text
+  std::vector<Text> texts;
+  std::vector<TokenizerDiff> tokenizers;
+  std::vector<std::string> guesses;  ///< what made B of A, for people, each with its evidence
   std::uint64_t read_bytes = 0;
   double seconds = 0;
 };

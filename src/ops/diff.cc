@@ -2,14 +2,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <map>
-
-#include <nlohmann/json.hpp>
 
 #include "kilter/weights_diff.h"
 
-#include "base/json.h"
 #include "base/try.h"
+#include "ops/diff/documents.h"
 #include "ops/weights/tensor_pairs.h"
 #include "tensor/kernels/float_values.h"
 
@@ -27,6 +24,8 @@ void finish(TensorDiff& row, const DifferenceSums& sums) {
   row.rms = finite > 0 ? std::sqrt(sums.squares / finite) : 0;
   const double norms = std::sqrt(sums.a_squares) * std::sqrt(sums.b_squares);
   row.cosine = norms > 0 ? std::clamp(sums.dot / norms, -1.0, 1.0) : 1;
+  row.norm_a = std::sqrt(sums.a_squares);
+  row.norm_b = std::sqrt(sums.b_squares);
   row.relative_norm = sums.a_squares > 0 ? std::sqrt(sums.squares / sums.a_squares) : 0;
 }
 
@@ -41,7 +40,7 @@ class Comparison {
     out_.b = b_.address;
     match();
     KILTER_TRY(compare());
-    compare_texts();
+    KILTER_TRY(compare_documents(a_, b_, options_.context, out_));
     for (const TensorDiff& row : out_.tensors)
       out_.same = out_.same && row.change == WeightChange::kIdentical;
     out_.same = out_.same && out_.texts.empty();
@@ -114,31 +113,6 @@ class Comparison {
     out_.read_bytes += a_.info(pair.a).bytes() + b_.info(pair.b).bytes();
   }
 
-  /// What other formats state is their container's own, and new with every file.
-  static bool states_metadata(const WeightsInput& input) {
-    return input.checkpoint.data().format.find("safetensors") != std::string::npos;
-  }
-
-  void compare_texts() {
-    std::map<std::string, std::pair<std::string, std::string>> texts;
-    if (states_metadata(a_) && states_metadata(b_)) {
-      for (const auto& [key, value] : a_.checkpoint.data().metadata)
-        texts["__metadata__." + key].first = value;
-      for (const auto& [key, value] : b_.checkpoint.data().metadata)
-        texts["__metadata__." + key].second = value;
-    }
-    for (const auto& [name, both] : texts)
-      if (both.first != both.second) out_.texts.push_back({name, both.first, both.second});
-    std::map<std::string, std::pair<std::string, std::string>> documents;
-    for (const Document& one : a_.checkpoint.data().documents) documents[one.path].first = one.text;
-    for (const Document& one : b_.checkpoint.data().documents)
-      documents[one.path].second = one.text;
-    const bool both_folders =
-        a_.checkpoint.data().root_is_folder && b_.checkpoint.data().root_is_folder;
-    for (const auto& [path, both] : documents)
-      if (both_folders && both.first != both.second) out_.texts.push_back({path, "", ""});
-  }
-
   const WeightsInput& a_;
   const WeightsInput& b_;
   const DiffOptions& options_;
@@ -146,35 +120,6 @@ class Comparison {
   std::vector<std::size_t> rows_;  // of the pairs, in out_.tensors
   CheckpointDiff out_;
 };
-
-Json tensor_json(const TensorDiff& row) {
-  Json out = {{"name", row.name}, {"change", change_name(row.change)}};
-  if (row.change != WeightChange::kOnlyInB) {
-    out["dtype_a"] = dtype_name(row.dtype_a);
-    out["shape_a"] = row.shape_a;
-  }
-  if (row.change != WeightChange::kOnlyInA) {
-    out["dtype_b"] = dtype_name(row.dtype_b);
-    out["shape_b"] = row.shape_b;
-  }
-  return out;
-}
-
-void add_numbers(Json& out, const TensorDiff& row) {
-  out["elements"] = row.elements;
-  out["changed"] = row.changed;
-  out["not_finite"] = row.not_finite;
-  out["largest"] = row.largest;
-  out["mean"] = row.mean;
-  out["rms"] = row.rms;
-  out["cosine"] = row.cosine;
-  out["relative_norm"] = row.relative_norm;
-}
-
-bool was_compared(WeightChange change) {
-  return change == WeightChange::kIdentical || change == WeightChange::kEqualAfterRounding ||
-         change == WeightChange::kChanged;
-}
 
 }  // namespace
 }  // namespace ops
@@ -204,27 +149,6 @@ Result<CheckpointDiff> diff_checkpoints(const std::string& a, const std::string&
   KILTER_ASSIGN(const ops::WeightsInput left, ops::open_weights(a, options.open, Part::kAll));
   KILTER_ASSIGN(const ops::WeightsInput right, ops::open_weights(b, options.open, Part::kAll));
   return ops::Comparison(left, right, options).run();
-}
-
-std::string diff_json(const CheckpointDiff& diff) {
-  Json tensors = Json::array(), texts = Json::array();
-  for (const TensorDiff& row : diff.tensors) {
-    Json one = ops::tensor_json(row);
-    if (ops::was_compared(row.change)) ops::add_numbers(one, row);
-    tensors.push_back(std::move(one));
-  }
-  for (const auto& text : diff.texts)
-    texts.push_back({{"name", text.name}, {"before", text.before}, {"after", text.after}});
-  Json total = Json::object();
-  ops::add_numbers(total, diff.total);
-  return dump_json(Json{{"a", diff.a},
-                        {"b", diff.b},
-                        {"same", diff.same},
-                        {"tensors", std::move(tensors)},
-                        {"total", std::move(total)},
-                        {"texts", std::move(texts)},
-                        {"read_bytes", diff.read_bytes},
-                        {"seconds", diff.seconds}});
 }
 
 }  // namespace kilter

@@ -1,7 +1,5 @@
-// kilter collect, kilter compact, kilter stats: what a store occupies.
+// kilter collect, kilter compact: what a store occupies, made less.
 #include "store/keep/collect.h"
-
-#include <fmt/format.h>
 
 #include <cstdio>
 
@@ -10,7 +8,6 @@
 #include "cli/command.h"
 #include "cli/store_support.h"
 #include "store/keep/compact.h"
-#include "store/keep/stats.h"
 
 namespace kilter::cli {
 
@@ -103,65 +100,11 @@ Status compact(const Invocation& invocation) {
   return ok();
 }
 
-Json stats_json(const store::StoreStats& stats) {
-  Json forms = Json::array();
-  for (const store::FormStats& form : stats.forms)
-    forms.push_back({{"form", form.form},
-                     {"element", form.element},
-                     {"chunks", form.chunk_count},
-                     {"bytes", form.plain_bytes},
-                     {"stored_bytes", form.stored_bytes}});
-  Json depths = Json::object();
-  for (const auto& [depth, count] : stats.chunks_by_depth) depths[std::to_string(depth)] = count;
-  return {{"commits", stats.commit_count},
-          {"retired", stats.retired_count},
-          {"file_bytes", stats.file_bytes},
-          {"unique_bytes", stats.unique_bytes},
-          {"stored_bytes", stats.stored_bytes},
-          {"packs", stats.pack_count},
-          {"pack_bytes", stats.pack_bytes},
-          {"index_bytes", stats.index_bytes},
-          {"forms", forms},
-          {"chunks_by_depth", depths}};
-}
-
-Status stats(const Invocation& invocation) {
-  KILTER_ASSIGN(const auto store, open_named(invocation));
-  KILTER_ASSIGN(const auto stats, store::store_stats(*store, invocation.context));
-  if (invocation.terminal.json) {
-    print_json(stats_json(stats));
-    return ok();
-  }
-  std::printf("commits   %s, %s of them without data\n", format_count(stats.commit_count).c_str(),
-              format_count(stats.retired_count).c_str());
-  std::printf("files     %s if each were kept whole\n", format_bytes(stats.file_bytes).c_str());
-  std::printf("unique    %s once each chunk is kept once (%.2fx)\n",
-              format_bytes(stats.unique_bytes).c_str(),
-              ratio(stats.file_bytes, stats.unique_bytes));
-  std::printf("stored    %s as they are stored (%.2fx)\n", format_bytes(stats.stored_bytes).c_str(),
-              ratio(stats.file_bytes, stats.stored_bytes));
-  std::printf("on disk   %s in %s packs, index %s\n", format_bytes(stats.pack_bytes).c_str(),
-              format_count(stats.pack_count).c_str(), format_bytes(stats.index_bytes).c_str());
-  const Style style(invocation.terminal.colour_out);
-  std::printf("%s\n", style
-                          .dim(fmt::format("{:<10}{:<8}{:>10}{:>12}{:>12}{:>11}", "form", "element",
-                                           "chunks", "bytes", "stored", "ratio"))
-                          .c_str());
-  for (const store::FormStats& form : stats.forms)
-    std::printf("%s\n", fmt::format("{:<10}{:<8}{:>10}{:>12}{:>12}{:>10.2f}x", form.form,
-                                    form.element, format_count(form.chunk_count),
-                                    format_bytes(form.plain_bytes), format_bytes(form.stored_bytes),
-                                    ratio(form.plain_bytes, form.stored_bytes))
-                            .c_str());
-  return ok();
-}
-
 int finish(const Status& done, const Invocation& invocation) {
   return done ? 0 : report_error(done.error(), invocation.terminal);
 }
 int run_collect(const Invocation& invocation) { return finish(collect(invocation), invocation); }
 int run_compact(const Invocation& invocation) { return finish(compact(invocation), invocation); }
-int run_stats(const Invocation& invocation) { return finish(stats(invocation), invocation); }
 
 constexpr std::string_view kExitStatuses =
     "0    done\n2    wrong usage, or another one is running\n"
@@ -201,22 +144,6 @@ const CommandSpec kCompactCommand = {
         "kilter compact runs.kilter --max-chain 4      # quicker to restore",
     .exit_statuses = collect_command::kExitStatuses,
     .run = collect_command::run_compact,
-};
-
-const CommandSpec kStatsCommand = {
-    .name = "stats",
-    .summary = "Show what in a store occupies how much",
-    .description =
-        "Sizes of all commits as files, as unique chunks and as stored, by form and element.",
-    .positionals = collect_command::kPositionals,
-    .options = {},
-    .examples =
-        "kilter stats runs.kilter\n"
-        "kilter stats runs.kilter --json",
-    .exit_statuses =
-        "0    done\n2    wrong usage\n3    the store is damaged\n4    no such store\n"
-        "5    I/O error\n130  interrupted",
-    .run = collect_command::run_stats,
 };
 
 }  // namespace kilter::cli

@@ -12,6 +12,8 @@
 #include "base/try.h"
 #include "cli/command.h"
 #include "cli/diff_text.h"
+#include "cli/html_page.h"
+#include "cli/html_reports.h"
 #include "cli/store_support.h"
 
 namespace kilter::cli {
@@ -24,6 +26,8 @@ constexpr PositionalSpec kPositionals[] = {
 constexpr OptionSpec kOptions[] = {
     {"--all", ValueKind::kFlag, "", "List what is the same as well"},
     {"--numbers", ValueKind::kFlag, "", "Compare numbers where both are commits, too"},
+    {"--html", ValueKind::kPath, "FILE", "Write a page with a heat map and every tensor as well"},
+    {"-f,--force", ValueKind::kFlag, "", "Replace FILE if it exists"},
     {"--threads", ValueKind::kCount, "N", "Threads; default: all processors"},
 };
 
@@ -111,14 +115,23 @@ Result<store::FoundCommit> find_one(const std::string& address) {
   return store::find_commit(parsed);
 }
 
-int run_checkpoints(const Invocation& invocation) {
+Result<CheckpointDiff> compare(const Invocation& invocation) {
   const auto& paths = invocation.arguments.positionals;
+  const std::string page = invocation.arguments.text("html");
+  const bool force = invocation.arguments.has("force");
+  if (!page.empty()) KILTER_TRY(check_page_target(page, force));
   DiffOptions options;
   options.thread_count = invocation.arguments.count("threads", 0);
   options.context = invocation.context;
   const auto files = store::files_for(paths);
   options.open.files = files.get();
-  const auto diff = diff_checkpoints(paths[0], paths[1], options);
+  KILTER_ASSIGN(CheckpointDiff diff, diff_checkpoints(paths[0], paths[1], options));
+  if (!page.empty()) KILTER_TRY(write_page(page, diff_page(diff), force));
+  return diff;
+}
+
+int run_checkpoints(const Invocation& invocation) {
+  const auto diff = compare(invocation);
   if (!diff) return report_error(diff.error(), invocation.terminal);
   if (invocation.terminal.json)
     std::printf("%s\n", kilter::diff_json(*diff).c_str());
@@ -127,11 +140,16 @@ int run_checkpoints(const Invocation& invocation) {
   return diff->same ? 0 : 1;
 }
 
+/// What only a comparison of numbers can say.
+bool wants_numbers(const Arguments& arguments) {
+  return arguments.has("numbers") || arguments.has("html");
+}
+
 int run(const Invocation& invocation) {
   const bool commits = std::ranges::all_of(
       invocation.arguments.positionals,
       [](const std::string& address) { return store::parse_store_address(address).has_value(); });
-  if (!commits || invocation.arguments.has("numbers")) return run_checkpoints(invocation);
+  if (!commits || wants_numbers(invocation.arguments)) return run_checkpoints(invocation);
   const auto a = find_one(invocation.arguments.positionals[0]);
   if (!a) return report_error(a.error(), invocation.terminal);
   const auto b = find_one(invocation.arguments.positionals[1]);
