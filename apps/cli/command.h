@@ -118,6 +118,7 @@ extern const CommandSpec kReshardCommand;
 extern const CommandSpec kCastCommand;
 extern const CommandSpec kAverageCommand;
 extern const CommandSpec kMergeCommand;
+extern const CommandSpec kAdapterInspectCommand;
 extern const CommandSpec kReproduceCommand;
 extern const CommandSpec kSaveCommand;
 extern const CommandSpec kLogCommand;
