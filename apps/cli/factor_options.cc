@@ -81,7 +81,8 @@ void print_factor_text(const FactorReport& report, const Terminal& terminal, boo
               escape_text(report.target_path).c_str(), report.dry_run ? ", nothing written" : "");
   if (!tally.empty()) std::printf("  tensors  %s\n", tally.c_str());
   if (!report.modules.empty())
-    std::printf("  modules  %zu, rank %s\n", report.modules.size(), rank_text(report).c_str());
+    std::printf("  modules  %zu, rank %s%s\n", report.modules.size(),
+                report.dry_run ? "at most " : "", rank_text(report).c_str());
   if (!report.dry_run && report.norm > 0)
     std::printf("  error    %.4g %% of the norm, measured on what was written (%.4g of %.4g)\n",
                 100 * share_of(report.error, report.norm), report.error, report.norm);
@@ -102,7 +103,8 @@ Status read_factor_options(const Invocation& invocation, FactorOptions& options)
   const Arguments& arguments = invocation.arguments;
   KILTER_TRY(read_weights_options(invocation, options));
   if (arguments.has("dtype")) {
-    KILTER_ASSIGN(options.dtype, read_float_dtype(arguments.text("dtype")));
+    KILTER_ASSIGN(const DType dtype, read_float_dtype(arguments.text("dtype")));
+    options.dtype = dtype;
   }
   options.naming = arguments.text("naming");
   const std::string split = arguments.text("split", "even");

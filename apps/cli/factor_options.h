@@ -8,7 +8,7 @@
 namespace kilter::cli {
 
 inline constexpr OptionSpec kFactorOptions[] = {
-    {"-d,--dtype", ValueKind::kText, "DTYPE", "Of the factors: f32 (default), bf16 or f16"},
+    {"-d,--dtype", ValueKind::kText, "DTYPE", "Of the factors: f32, bf16 or f16; default f32, or as the factors that are given"},
     {"--naming", ValueKind::kChoice, "NAMING",
      "peft (a folder with adapter_config.json), kohya, diffusers or comfyui (one file)", false,
      "peft kohya diffusers comfyui"},

@@ -36,7 +36,8 @@ enum class FactorSplit : std::uint8_t {
 struct FactorOptions : WeightsOptions {
   RankRule rank;
   FactorSplit split = FactorSplit::kEven;
-  DType dtype = DType::kF32;  ///< of the factors: f32, bf16 or f16
+  /// Of the factors: f32, bf16 or f16. Default: f32, or of other factors the widest they have.
+  std::optional<DType> dtype;
   std::string naming;  ///< "peft", "kohya", "diffusers", "comfyui"; "" = peft, or the input's
 };
 
@@ -82,6 +83,46 @@ struct ExtractOptions : FactorOptions {
 /// NaN and infinities; kLimitExceeded where factors do not fit the memory budget.
 Result<FactorReport> extract_adapter(const std::string& tuned, const std::string& base,
                                      const std::string& target, const ExtractOptions& options = {});
+
+struct ResizeOptions : FactorOptions {};
+
+/// Another rank for each LoRA module, from its factors alone: QR of both, SVD of the small core.
+/// Alpha is the rank afterwards. Tensors that are stored whole go along as they are.
+///
+/// Errors: as open_checkpoint(); kInvalidArgument for what is no adapter, and by name for modules
+/// that are no plain LoRA (DoRA, LoHa, LoKr, IA3, Tucker forms).
+Result<FactorReport> resize_adapter(const std::string& source, const std::string& target,
+                                    const ResizeOptions& options = {});
+
+enum class CombineMethod : std::uint8_t {
+  kCat,             ///< factors side by side: the exact sum; ranks add up
+  kLinear,          ///< factors are summed, so their products mix: as PEFT's "linear"
+  kSvd,             ///< the exact sum, cut to a rank
+  kTies,            ///< the differences, trimmed, with one sign each; cut to a rank
+  kDareLinear,      ///< the differences, dropped at random and rescaled; cut to a rank
+  kDareTies,        ///< the same, with one sign each
+  kMagnitudePrune,  ///< the differences, trimmed; cut to a rank
+};
+std::string_view combine_method_name(CombineMethod method);  ///< "cat", "dare_ties", …
+std::optional<CombineMethod> combine_method_from_name(std::string_view name);
+
+struct CombineOptions : FactorOptions {
+  CombineMethod method = CombineMethod::kCat;
+  std::vector<double> weights;  ///< one for each adapter; empty: 1 each
+  double density = 0.5;         ///< share of numbers kept, of ties, dare_* and magnitude_prune
+  std::uint64_t seed = 0;       ///< of dare_*
+};
+
+/// One adapter that does what several do together, each with its weight. Modules are matched
+/// across namings; one that an adapter lacks is nothing there. With a method that cuts, rank.rank 0
+/// stands for the largest rank among the inputs'. The error is against the sum the method stands
+/// for: of `linear` the weighted sum of differences, which it misses.
+///
+/// Errors: as resize_adapter(); kInvalidArgument for a wrong count of weights, shapes that differ,
+/// ranks that differ in `linear`, and tensors stored whole (Allow::kValues takes the first's).
+Result<FactorReport> combine_adapters(const std::vector<std::string>& sources,
+                                      const std::string& target,
+                                      const CombineOptions& options = {});
 
 std::string factor_json(const FactorReport& report);
 

@@ -62,6 +62,7 @@ class Extraction {
  private:
   const WeightsInput& tuned() const { return inputs_[0]; }
   const WeightsInput& base() const { return inputs_[1]; }
+  DType dtype() const { return options_.dtype.value_or(DType::kF32); }
 
   // ---- which tensors
 
@@ -158,7 +159,7 @@ class Extraction {
   std::uint64_t factor_bytes(const ChangedTensor& one) const {
     const Shape shape = shape_of(one);
     const std::size_t rank = std::min({options_.rank.rank, shape.rows, shape.columns});
-    return (shape.rows + shape.columns) * rank * dtype_row(options_.dtype).bits / 8;
+    return (shape.rows + shape.columns) * rank * dtype_row(dtype()).bits / 8;
   }
 
   struct Shape {
@@ -239,17 +240,17 @@ class Extraction {
     one.norm = module.norm;
     if (low.squares == 0) return ok();
     const FactorPair pair =
-        make_factors(low.left, low.values, low.right, module.rank, options_.split, options_.dtype);
+        make_factors(low.left, low.values, low.right, module.rank, options_.split, dtype());
     KILTER_ASSIGN(module.error, product_error(blocks, pair.up, pair.down, options_.context));
     if (!std::isfinite(module.error))
       return fail(Error(ErrorCode::kOutOfRange, "the factors are too large for their dtype")
                       .advise("give --dtype f32"));
     module.energy = low.energy(module.rank);
     if (module.rank < low.values.size()) module.next = low.values[module.rank];
-    one.up = one.transposed ? down_bytes(pair, options_.dtype, true)
-                            : up_bytes(pair, options_.dtype, false);
-    one.down = one.transposed ? up_bytes(pair, options_.dtype, true)
-                              : down_bytes(pair, options_.dtype, false);
+    one.up = one.transposed ? down_bytes(pair, dtype(), true)
+                            : up_bytes(pair, dtype(), false);
+    one.down = one.transposed ? up_bytes(pair, dtype(), true)
+                              : down_bytes(pair, dtype(), false);
     return ok();
   }
 
@@ -348,14 +349,14 @@ class Extraction {
     up[1] = rank;
     down[0] = rank;
     module.factors = {
-        {model::FactorRole::kDown, draft_.add(std::move(one.down)), options_.dtype,
+        {model::FactorRole::kDown, draft_.add(std::move(one.down)), dtype(),
          std::move(down)},
-        {model::FactorRole::kUp, draft_.add(std::move(one.up)), options_.dtype, std::move(up)}};
+        {model::FactorRole::kUp, draft_.add(std::move(one.up)), dtype(), std::move(up)}};
     WeightsReport::Tensor& row = report_.tensors[one.row];
     row.fate = "factored";
-    row.to = options_.dtype;
+    row.to = dtype();
     row.bytes = (one.module.rows + one.module.columns) * one.module.rank *
-                dtype_row(options_.dtype).bits / 8;
+                dtype_row(dtype()).bits / 8;
     draft_.description.modules.push_back(std::move(module));
     report_.modules.push_back(one.module);
   }
@@ -416,6 +417,8 @@ class Extraction {
 
 Status check_extract_options(const ExtractOptions& options) {
   KILTER_TRY(check_factor_options(options));
+  if (options.rank.rank == 0)
+    return fail(ErrorCode::kInvalidArgument, "the rank must be at least 1");
   if (options.iterations < 0 || options.iterations > 20)
     return fail(ErrorCode::kInvalidArgument, "--iterations is between 0 and 20");
   if (options.others == Remainder::kFactors)

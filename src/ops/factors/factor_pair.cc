@@ -121,18 +121,20 @@ std::size_t rank_by_rule(const RankRule& rule, const std::vector<double>& values
   return rank;
 }
 
+bool is_factor_dtype(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16;
+}
+
 Status check_factor_options(const FactorOptions& options) {
   const RankRule& rule = options.rank;
-  if (rule.rank == 0) return fail(ErrorCode::kInvalidArgument, "the rank must be at least 1");
   if (!is_share(rule.energy) || !is_share(rule.cumulative))
     return fail(ErrorCode::kInvalidArgument, "a share is above 0 and at most 1");
   if (!(rule.value_min >= 0) || !(rule.value_ratio == 0 || rule.value_ratio >= 1))
     return fail(ErrorCode::kInvalidArgument,
                 "the smallest singular value is not negative, and a ratio of them is at least 1");
-  if (options.dtype == DType::kF32 || options.dtype == DType::kBF16 || options.dtype == DType::kF16)
-    return ok();
+  if (!options.dtype || is_factor_dtype(*options.dtype)) return ok();
   return fail(Error(ErrorCode::kInvalidArgument, "factors are not written in this dtype")
-                  .wanted("f32, bf16 or f16", std::string(dtype_name(options.dtype))));
+                  .wanted("f32, bf16 or f16", std::string(dtype_name(*options.dtype))));
 }
 
 }  // namespace kilter::ops

@@ -31,8 +31,10 @@ RawBytes down_bytes(const FactorPair& pair, DType dtype, bool transposed);
 /// How many of `values` (descending) the rule keeps; `squares` is the whole's |.|².
 std::size_t rank_by_rule(const RankRule& rule, const std::vector<double>& values, double squares);
 
-/// Errors: kInvalidArgument for shares outside (0, 1], a rank of 0, a dtype no factor is written
-/// in.
+/// Dtypes that factors are written in: their numbers are numbers of binary32.
+bool is_factor_dtype(DType dtype);
+
+/// Errors: kInvalidArgument for shares outside (0, 1], and for a dtype no factor is written in.
 Status check_factor_options(const FactorOptions& options);
 
 }  // namespace kilter::ops

@@ -74,7 +74,8 @@ std::optional<Remainder> remainder_from_name(std::string_view name) {
 
 Json factor_words(const FactorOptions& options) {
   const RankRule& rule = options.rank;
-  Json out = {{"rank", rule.rank}, {"dtype", dtype_name(options.dtype)}};
+  Json out = {{"rank", rule.rank}};
+  if (options.dtype) out["dtype"] = dtype_name(*options.dtype);
   if (!options.naming.empty()) out["naming"] = options.naming;
   if (rule.energy) out["energy"] = *rule.energy;
   if (rule.cumulative) out["cumulative"] = *rule.cumulative;
@@ -104,14 +105,43 @@ Status read_factor_words(const Recipe& recipe, FactorOptions& options) {
   KILTER_TRY(read_share(recipe, "cumulative", rule.cumulative));
   KILTER_ASSIGN(rule.value_min, own_number(recipe, "value_min", 0));
   KILTER_ASSIGN(rule.value_ratio, own_number(recipe, "value_ratio", 0));
-  KILTER_ASSIGN(const std::optional<DType> dtype, own_dtype(recipe, "dtype"));
-  options.dtype = dtype.value_or(options.dtype);
+  KILTER_ASSIGN(options.dtype, own_dtype(recipe, "dtype"));
   KILTER_ASSIGN(options.naming, own_text(recipe, "naming"));
   KILTER_ASSIGN(const std::string split, own_text(recipe, "split", "even"));
   const auto known = split_from_name(split);
   if (!known) return fail(bad_word("split"));
   options.split = *known;
   return ok();
+}
+
+Json combine_words(const CombineOptions& options) {
+  Json out = factor_words(options);
+  out["method"] = combine_method_name(options.method);
+  out["weights"] = options.weights;
+  out["density"] = options.density;
+  out["seed"] = options.seed;
+  return out;
+}
+
+Status read_combine_words(const Recipe& recipe, CombineOptions& options) {
+  KILTER_TRY(check_own_keys(recipe, {"rank", "energy", "cumulative", "value_min", "value_ratio",
+                                     "dtype", "naming", "split", "method", "weights", "density",
+                                     "seed"}));
+  KILTER_TRY(read_factor_words(recipe, options));
+  KILTER_ASSIGN(const std::string method, own_text(recipe, "method"));
+  const auto known = combine_method_from_name(method);
+  if (!known) return fail(bad_word("method"));
+  options.method = *known;
+  KILTER_ASSIGN(options.weights, own_numbers(recipe, "weights"));
+  KILTER_ASSIGN(options.density, own_number(recipe, "density", options.density));
+  KILTER_ASSIGN(options.seed, own_count(recipe, "seed", 0));
+  return ok();
+}
+
+Status read_resize_words(const Recipe& recipe, ResizeOptions& options) {
+  KILTER_TRY(check_own_keys(recipe, {"rank", "energy", "cumulative", "value_min", "value_ratio",
+                                     "dtype", "naming", "split"}));
+  return read_factor_words(recipe, options);
 }
 
 Status read_extract_words(const Recipe& recipe, ExtractOptions& options) {
