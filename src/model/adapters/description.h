@@ -102,6 +102,8 @@ struct AdapterDescription {
   std::string base_name;         ///< base_model_name_or_path, ss_base_model_version, …
   std::string base_name_source;  ///< which of those
   std::string base_hash;         ///< ss_new_sd_model_hash or ss_sd_model_hash: hexadecimal
+  /// kohya's prefix of the text encoder is lora_te1_, as where there are two.
+  bool kohya_first_text_encoder = false;
   /// PEFT's naming without adapter_config.json: no scale is stated anywhere.
   bool scale_unknown = false;
   /// What the config asks for and no rule here follows ("layer_replication"); nothing may be

@@ -15,6 +15,7 @@ struct NamedAdapter {
   struct Tensor {
     std::string name;
     std::size_t module = 0, factor = 0;  ///< in the description
+    std::vector<std::int64_t> shape;     ///< as the naming wants it: of as many elements
   };
   /// A tensor of no dimensions that only the naming wants: .alpha
   struct Scalar {
@@ -27,6 +28,10 @@ struct NamedAdapter {
   std::string config;  ///< adapter_config.json, to lie beside; empty where the naming has none
   std::vector<std::pair<std::string, std::string>> metadata;  ///< for the file's header
 };
+
+/// What the naming has no place for and another one needs to be itself again (kohya's missing
+/// alphas, adapter_config.json) goes into the metadata under this key, and is read from there.
+inline constexpr std::string_view kAdapterNoteKey = "kilter.adapter";
 
 /// Factors keep their bits: only names change, and where alpha is stated. A path whose levels are
 /// joined with '_' is parted by the words of known models (module_paths.h).

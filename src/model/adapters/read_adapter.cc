@@ -12,6 +12,7 @@
 #include "io/file_system.h"
 #include "model/adapters/adapter_config.h"
 #include "model/adapters/check_modules.h"
+#include "model/adapters/spell_config.h"
 #include "model/adapters/tensor_names.h"
 #include "tensor/kernels/float_values.h"
 
@@ -19,7 +20,6 @@ namespace kilter::model {
 namespace {
 
 constexpr std::string_view kConfigName = "adapter_config.json";
-constexpr std::string_view kDiffusersMetadata = "lora_adapter_metadata";
 constexpr std::uint64_t kConfigBytesMax = 16ULL << 20;
 
 class AdapterReader {
@@ -67,6 +67,7 @@ class AdapterReader {
                       .at_path(data().path)
                       .at_tensor(info.name));
     ++namings_[parsed->naming];
+    if (info.name.starts_with("lora_te1_")) out_.kohya_first_text_encoder = true;
     if (!parsed->dialect.empty()) ++dialects_[std::string(parsed->dialect)];
     if (module.factors.empty() || parsed->role != FactorRole::kDiffBias) module.kind = parsed->kind;
     module.embedding = module.embedding || parsed->embedding;
@@ -181,7 +182,7 @@ class AdapterReader {
 
   Status read_diffusers() {
     for (const auto& [key, text] : out_.metadata) {
-      if (key != kDiffusersMetadata || out_.naming != AdapterNaming::kDiffusers) continue;
+      if (key != kDiffusersMetadataKey || out_.naming != AdapterNaming::kDiffusers) continue;
       auto configs = parse_diffusers_metadata(text);
       if (!configs) return fail(std::move(configs.error()).at_path(data().path + ": " + key));
       for (const auto& [part, config] : *configs) {
