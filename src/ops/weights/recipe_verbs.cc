@@ -10,6 +10,9 @@ constexpr RecipeVerb kVerbs[] = {
     {"merge-slerp", follow_merge},
     {"merge-add-difference", follow_merge},
     {"merge-recipe", follow_merge_recipe},
+    {"adapter-extract", follow_adapter_extract},
+    {"adapter-resize", follow_adapter_resize},
+    {"adapter-combine", follow_adapter_combine},
 };
 
 }  // namespace

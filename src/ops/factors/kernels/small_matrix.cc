@@ -12,6 +12,9 @@ namespace {
 using EigenMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using ColumnMatrix = Eigen::MatrixXd;
 
+// Jacobi's method is the most accurate, and its time grows fastest.
+constexpr Eigen::Index kJacobiMax = 96;
+
 /// Eigen asks the processor how to cut products, and their sums' order follows: one answer for all.
 void settle_block_sizes() {
   static const bool settled = [] {
@@ -64,13 +67,24 @@ ThinSvd svd_of_product(const Matrix& up, const Matrix& down) {
   settle_block_sizes();
   const ThinQr left = thin_qr(up), right = thin_qr(down);
   const ColumnMatrix core = left.r * right.r.transpose();
-  const Eigen::JacobiSVD<ColumnMatrix> svd(core, Eigen::ComputeThinU | Eigen::ComputeThinV);
   ThinSvd out;
-  const auto& values = svd.singularValues();
-  out.values.assign(values.data(), values.data() + values.size());
-  out.left = copy(left.q * svd.matrixU());
-  out.right = copy(right.q * svd.matrixV());
+  const auto take = [&](const auto& svd) {
+    const auto& values = svd.singularValues();
+    out.values.assign(values.data(), values.data() + values.size());
+    out.left = copy(left.q * svd.matrixU());
+    out.right = copy(right.q * svd.matrixV());
+  };
+  constexpr unsigned kThin = Eigen::ComputeThinU | Eigen::ComputeThinV;
+  if (std::max(core.rows(), core.cols()) <= kJacobiMax)
+    take(Eigen::JacobiSVD<ColumnMatrix>(core, kThin));
+  else
+    take(Eigen::BDCSVD<ColumnMatrix>(core, kThin));
   return out;
+}
+
+double norm_of_product(const Matrix& up, const Matrix& down) {
+  settle_block_sizes();
+  return (thin_qr(up).r * thin_qr(down).r.transpose()).norm();
 }
 
 }  // namespace kilter::ops

@@ -41,4 +41,8 @@ struct ThinSvd {
 /// `up` is [m][r], `down` [n][r].
 ThinSvd svd_of_product(const Matrix& up, const Matrix& down);
 
+/// |up · downᵀ|, Frobenius, by the same way: small norms of products of large factors come out
+/// right.
+double norm_of_product(const Matrix& up, const Matrix& down);
+
 }  // namespace kilter::ops

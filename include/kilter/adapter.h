@@ -1,0 +1,52 @@
+// kilter adapter: LoRA and its kin, read, applied, spelled again. Owned by the floor `ops`.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "kilter/dtype.h"
+#include "kilter/weights.h"
+
+namespace kilter {
+
+/// What an adapter is and what it touches, from names, shapes and configuration.
+struct AdapterReport {
+  struct Module {
+    std::string part;  ///< "unet", "text_encoder", …; empty where the adapter is for one model
+    std::string path;  ///< as the naming spells it
+    std::string kind;  ///< "lora", "dora", "loha", "lokr", "ia3", "full-diff", "replaced"
+    std::vector<std::int64_t> shape;  ///< of the difference its factors make; empty: none
+    std::int64_t rank = 0;            ///< 0 where there is none
+    std::optional<double> alpha;      ///< as stated
+    double scale = 1;                 ///< alpha / rank, or alpha / sqrt(rank)
+    bool rank_stabilized = false, embedding = false;
+    std::uint64_t tensor_count = 0, parameter_count = 0, bytes = 0;
+  };
+  std::string path;
+  std::string kind;     ///< the most frequent module's
+  std::string naming;   ///< "peft", "diffusers", "kohya", "comfyui"
+  std::string dialect;  ///< an older or rarer form of it; empty for the common one
+  std::string base;     ///< the base model it states, and where
+  std::string base_source, base_hash;
+  std::string architecture, architecture_title;  ///< what its names and shapes fit
+  std::vector<Module> modules;
+  std::vector<std::pair<std::string, std::string>> ignored;  ///< tensor, why
+  std::vector<std::string> unsupported;  ///< settings no rule follows: it cannot be applied
+  bool scale_unknown = false;            ///< no configuration states alpha
+  std::vector<std::pair<std::string, std::string>> stated;  ///< ss_*, modelspec.*, configuration
+  std::uint64_t parameter_count = 0, bytes = 0;
+  std::vector<std::pair<DType, std::uint64_t>> dtypes;  ///< dtype, tensors
+};
+
+/// Errors: as open_checkpoint(); kInvalidArgument if it is no adapter; kMalformed for factors that
+/// do not fit each other or a configuration that cannot be read.
+Result<AdapterReport> inspect_adapter(const std::string& address, const OpenOptions& options = {});
+
+/// Source: spec/cli-json.md.
+std::string adapter_json(const AdapterReport& report);
+
+}  // namespace kilter
