@@ -20,6 +20,10 @@ struct WeightsJob {
   Plan plan;                           ///< contiguous outputs, one a tensor
   std::string recipe;                  ///< JSON
   std::optional<DType> config_dtype;   ///< config.json shall state it
+  /// What config.json shall state as "quantization_config", in JSON; "" takes it out.
+  std::optional<std::string> quantization = std::nullopt;
+  bool companions = true;     ///< config, tokenizer, … go along; and a recipe, if there is one
+  bool keep_metadata = true;  ///< safetensors' __metadata__ goes along
 };
 
 /// Writes the plan (or only lays it out, with dry_run) and fills in the report's target, files,
