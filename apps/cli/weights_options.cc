@@ -38,6 +38,28 @@ void print_rows(const WeightsReport& report, const Style& style, bool every) {
   if (left > 0) std::printf("    … %s more: --report lists all\n", format_count(left).c_str());
 }
 
+/// What went along, and what did not: values that are no tensors, and files beside them.
+void print_other_values(const WeightsReport& report, const Style& style, bool every) {
+  std::map<std::string, std::size_t> fates;
+  for (const auto& value : report.values) ++fates[value.fate];
+  if (fates.empty()) return;
+  std::string tally;
+  for (const auto& [fate, count] : fates)
+    tally += (tally.empty() ? "" : ", ") + format_count(count) + " " + fate;
+  std::printf("  values   %s\n", tally.c_str());
+  std::size_t shown = 0, left = 0;
+  for (const auto& value : report.values) {
+    if (!every && value.fate == "kept") continue;
+    if (!every && ++shown > kWeightRowsMax) {
+      ++left;
+      continue;
+    }
+    std::printf("    %s  %s%s\n", style.name(escape_text(value.path)).c_str(), value.fate.c_str(),
+                value.reason.empty() ? "" : style.dim(": " + escape_text(value.reason)).c_str());
+  }
+  if (left > 0) std::printf("    … %s more: --report lists all\n", format_count(left).c_str());
+}
+
 /// What rounding did: in all, and where most.
 void print_errors(const WeightsReport& report, const Style& style) {
   std::vector<const WeightsReport::Tensor*> worst;
@@ -80,6 +102,7 @@ void print_text(const WeightsReport& report, const Terminal& terminal, bool ever
               report.dry_run ? ", nothing written" : "");
   std::printf("  tensors  %s\n", tally.c_str());
   print_rows(report, style, every);
+  print_other_values(report, style, every);
   print_errors(report, style);
   for (const auto& [name, bytes] : report.files)
     std::printf("  file     %s  %s\n", escape_text(name).c_str(), format_bytes(bytes).c_str());

@@ -49,10 +49,20 @@ struct WeightsReport {
     bool measured = false;
     std::uint64_t too_large = 0;  ///< finite numbers beyond the dtype
     double rms_error = 0, largest_error = 0, cosine = 1;
+    // Of pruned tensors, once they ran.
+    bool counted = false;
+    std::uint64_t elements = 0, zeros_before = 0, zeros_after = 0;
+  };
+  /// What is no tensor: nested state, companions, metadata.
+  struct Value {
+    std::string path;    ///< "optimizer.param_groups.0.lr", "config.json"
+    std::string fate;    ///< "kept", "changed", "dropped"
+    std::string reason;  ///< the rule
   };
   std::string verb, target_path, target_format;
   std::vector<std::string> sources;
   std::vector<Tensor> tensors;
+  std::vector<Value> values;                                 ///< of the first source
   std::vector<std::pair<std::string, std::uint64_t>> files;  ///< name, bytes
   std::string recipe;                                        ///< spec/recipe.md, as it was recorded
   std::uint64_t read_bytes = 0, written_bytes = 0;
@@ -65,18 +75,40 @@ struct WeightsReport {
     double seconds = 0;  ///< to read and compute; digests of the inputs and the disk come on top
   };
   std::optional<Estimate> estimate;
-  double rms_error = 0, largest_error = 0, cosine = 1;  ///< over all that were measured
+  double rms_error = 0, largest_error = 0, cosine = 1;            ///< over all that were measured
+  std::uint64_t elements = 0, zeros_before = 0, zeros_after = 0;  ///< over all that were counted
+  std::optional<std::uint64_t> saved_bytes;  ///< of strip: what the source's files are longer by
+};
+
+/// How f8 weights carry the numbers they must be multiplied with. Source: docs/guide/slim.md.
+enum class ScaleLayout : std::uint8_t {
+  kNone,               ///< "none": plain f8
+  kDeepseek,           ///< "deepseek": NAME_scale_inv, one for each block
+  kCompressedTensors,  ///< "compressed-tensors": NAME_scale, one for each tensor
+  kComfyui,            ///< "comfyui": scale_weight beside weight, and the marker scaled_fp8
+};
+std::string_view scale_layout_name(ScaleLayout layout);
+std::optional<ScaleLayout> scale_layout_from_name(std::string_view name);
+
+struct WeightScales {
+  ScaleLayout layout = ScaleLayout::kNone;
+  std::int64_t block_rows = 128, block_columns = 128;  ///< of kDeepseek
 };
 
 struct CastOptions : WeightsOptions {
   DType dtype = DType::kBF16;
   std::vector<std::pair<std::string, DType>> keep;  ///< glob, dtype: the first that matches rules
+  /// With f8 dtypes: the matrices of linear layers get scales, everything else stays as it is.
+  WeightScales scales;
 };
 
 /// Every float tensor of `source` in another dtype: f64, f32, bf16, f16, f8_e4m3fn or f8_e5m2; the
-/// others as they are. Float dtypes that are not in that list are left alone.
+/// others as they are. Float dtypes that are not in that list are left alone. f8 weights of
+/// `source` that have scales are multiplied with them, and the scales go.
 ///
-/// Errors: as open_checkpoint(); kInvalidArgument (no such dtype, a glob that matches nothing);
+/// Errors: as open_checkpoint(); kInvalidArgument (no such dtype, a glob that matches nothing,
+/// scales for a dtype that the layout's readers do not take); kUnsupported for scales that are not
+/// understood;
 /// kOutOfRange where a number is too large, unless allowed; kAlreadyExists; kNoSpace; kCancelled.
 Result<WeightsReport> cast(const std::string& source, const std::string& target,
                            const CastOptions& options = {});

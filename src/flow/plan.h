@@ -41,6 +41,9 @@ class Kernel {
   virtual ~Kernel() = default;
   virtual std::string name() const = 0;
   virtual Status run(const KernelTile& tile) const = 0;
+  /// True only if the other makes the same bytes of the same inputs: outputs of tied tensors can
+  /// then be one.
+  virtual bool same_as(const Kernel& other) const { return this == &other; }
 };
 
 /// One output tensor (or shared storage, or copied file) and how it is made.

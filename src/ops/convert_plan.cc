@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <map>
-#include <tuple>
 
 #include "kilter/dtype.h"
 
 #include "base/checked.h"
+#include "ops/view_key.h"
 
 namespace kilter::ops {
 
@@ -75,13 +75,6 @@ DType plain_of_bits(unsigned bits, bool is_signed) {
     default:
       return DType::kU8;
   }
-}
-
-/// Two tensors with one key are the same bytes under two names.
-using ViewKey = std::tuple<std::uint32_t, std::uint64_t, DType, std::vector<std::int64_t>,
-                           std::vector<std::int64_t>, bool, bool>;
-ViewKey view_key(const TensorInfo& t) {
-  return {t.storage, t.offset_elements, t.dtype, t.shape, t.strides, t.conjugate, t.negative};
 }
 
 struct ByteRange {

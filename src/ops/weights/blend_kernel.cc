@@ -49,16 +49,31 @@ Status BlendKernel::run(const KernelTile& tile) const {
   return ok();
 }
 
+bool BlendKernel::same_as(const Kernel& other) const {
+  const auto* const its = dynamic_cast<const BlendKernel*>(&other);
+  return its != nullptr && its->rules_.to == rules_.to && its->rules_.terms == rules_.terms &&
+         its->rules_.scales == rules_.scales &&
+         its->rules_.allow_too_large == rules_.allow_too_large &&
+         its->rules_.allow_not_finite == rules_.allow_not_finite;
+}
+
 Status BlendKernel::run_block(const KernelTile& tile, std::size_t first, std::size_t count) const {
-  Block sum, values;
+  Block sum, values, unscaled;
+  const std::uint64_t element = tile.offset_bytes / width_of(rules_.to) + first;
   for (std::size_t i = 0; i < rules_.terms.size(); ++i) {
     const BlendTerm& term = rules_.terms[i];
     const std::byte* const in = tile.inputs[i].data() + first * width_of(term.dtype);
-    widen_floats(term.dtype, in, count, i == 0 ? sum.data() : values.data());
+    const std::span<double> wide = std::span(i == 0 ? sum : values).first(count);
+    widen_floats(term.dtype, in, count, wide.data());
+    if (term.scales) multiply_scales(*term.scales, element, wide);
     if (i == 0)
       scale(term.weight, std::span(sum).first(count));
     else
       add_weighted(term.weight, std::span(values).first(count), sum.data());
+  }
+  if (rules_.scales) {
+    std::ranges::copy(std::span(sum).first(count), unscaled.begin());
+    divide_scales(*rules_.scales, element, std::span(sum).first(count));
   }
   const std::span<const double> wanted = std::span(sum).first(count);
   const RangeCounts counts = count_range(rules_.to, wanted);
@@ -66,8 +81,11 @@ Status BlendKernel::run_block(const KernelTile& tile, std::size_t first, std::si
   std::byte* const out = tile.out.data() + first * width_of(rules_.to);
   narrow_floats(rules_.to, wanted.data(), count, out);
   if (rules_.error != nullptr) {
-    widen_floats(rules_.to, out, count, values.data());
-    rules_.error->add(wanted, std::span(values).first(count), counts.too_large);
+    const std::span<double> got = std::span(values).first(count);
+    widen_floats(rules_.to, out, count, got.data());
+    if (rules_.scales) multiply_scales(*rules_.scales, element, got);
+    rules_.error->add(rules_.scales ? std::span(unscaled).first(count) : wanted, got,
+                      counts.too_large);
   }
   return ok();
 }

@@ -9,6 +9,7 @@
 #include "kilter/dtype.h"
 
 #include "flow/plan.h"
+#include "ops/slim/scale_grid.h"
 #include "tensor/kernels/difference_sums.h"
 #include "tensor/kernels/float_values.h"
 
@@ -36,7 +37,10 @@ class RoundingError {
 struct BlendTerm {
   DType dtype = DType::kF32;
   double weight = 1;
-  std::string path;  ///< of the input, for messages
+  std::string path;     ///< of the input, for messages
+  SharedScales scales = nullptr;  ///< that its elements are multiplied with first; null: none
+
+  bool operator==(const BlendTerm&) const = default;
 };
 struct BlendRules {
   std::string tensor;
@@ -45,6 +49,7 @@ struct BlendRules {
   bool allow_too_large = false;
   bool allow_not_finite = false;
   RoundingError* error = nullptr;  ///< measured where it is given
+  SharedScales scales;             ///< that the sum is divided by before it is rounded; null: none
 };
 
 class BlendKernel : public Kernel {
@@ -54,6 +59,7 @@ class BlendKernel : public Kernel {
   /// Errors: kOutOfRange where a finite number becomes none, kMalformed where an input has NaN or
   /// an infinity, unless allowed.
   Status run(const KernelTile& tile) const override;
+  bool same_as(const Kernel& other) const override;
 
  private:
   Status run_block(const KernelTile& tile, std::size_t first, std::size_t count) const;
@@ -71,6 +77,9 @@ class EqualKernel : public Kernel {
       : tensor_(std::move(tensor)), paths_(std::move(paths)) {}
   std::string name() const override { return "equal"; }
   Status run(const KernelTile& tile) const override;
+  bool same_as(const Kernel& other) const override {
+    return dynamic_cast<const EqualKernel*>(&other) != nullptr;
+  }
 
  private:
   std::string tensor_;

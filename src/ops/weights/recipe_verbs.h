@@ -39,6 +39,15 @@ Result<WeightsReport> follow_adapter_resize(const Recipe& recipe, const std::str
 Result<WeightsReport> follow_adapter_combine(const Recipe& recipe, const std::string& target,
                                              const WeightsOptions& how);
 
+Result<WeightsReport> follow_prune(const Recipe& recipe, const std::string& target,
+                                   const WeightsOptions& how);
+Result<WeightsReport> follow_strip(const Recipe& recipe, const std::string& target,
+                                   const WeightsOptions& how);
+Result<WeightsReport> follow_rename(const Recipe& recipe, const std::string& target,
+                                    const WeightsOptions& how);
+Result<WeightsReport> follow_shard(const Recipe& recipe, const std::string& target,
+                                   const WeightsOptions& how);
+
 /// An operation's options that say the same as `how`.
 template <typename Options>
 Options options_for(const WeightsOptions& how) {

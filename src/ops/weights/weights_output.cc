@@ -1,6 +1,7 @@
 #include "ops/weights/weights_output.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 
 #include <nlohmann/json.hpp>
@@ -15,25 +16,35 @@
 #include "ops/convert_plan.h"
 #include "ops/output_place.h"
 #include "ops/state_values.h"
+#include "ops/weights/tied_outputs.h"
 
 namespace kilter::ops {
 namespace {
 
 constexpr std::string_view kConfig = "config.json";
 
-/// config.json with the dtype its loaders are to use; empty where it states none.
-std::string config_with_dtype(const CheckpointData& data, DType dtype) {
+/// config.json with the dtype and the quantization that its loaders are to use; empty where that
+/// changes nothing.
+std::string changed_config(const CheckpointData& data, const WeightsJob& job) {
   for (const Document& document : data.documents) {
     if (document.path != kConfig) continue;
     auto config = parse_json(document.text);
     if (!config || !config->is_object()) return "";
-    bool states = false;
+    bool changed = false;
     for (const char* key : {"torch_dtype", "dtype"}) {
-      if (!config->contains(key) || !(*config)[key].is_string()) continue;
-      (*config)[key] = dtype_row(dtype).torch;
-      states = true;
+      if (!job.config_dtype || !config->contains(key) || !(*config)[key].is_string()) continue;
+      (*config)[key] = dtype_row(*job.config_dtype).torch;
+      changed = true;
     }
-    return states ? dump_json(*config) + "\n" : "";
+    if (job.quantization) {
+      for (const char* key : {"quantization_config", "compression_config"})
+        changed = config->erase(key) > 0 || changed;
+      if (auto stated = parse_json(*job.quantization); stated && !job.quantization->empty()) {
+        (*config)["quantization_config"] = *std::move(stated);
+        changed = true;
+      }
+    }
+    return changed ? dump_json(*config) + "\n" : "";
   }
   return "";
 }
@@ -50,6 +61,7 @@ class Writer {
     place_ = place_of(target_path, options_.shard_bytes_max > 0 || target_ == Target::kDcp);
     KILTER_TRY(make_sink());
     add_companions();
+    report_values();
     KILTER_TRY(lay_out());
     return options_.dry_run ? estimate() : write();
   }
@@ -58,13 +70,16 @@ class Writer {
   const CheckpointData& data() const { return job_.base->checkpoint.data(); }
 
   Status make_sink() {
+    std::vector<std::string> names;
+    for (const PlanOutput& output : job_.plan.outputs) names.push_back(output.name);
     recode();
+    if (target_ == Target::kTorch) KILTER_TRY(join_ties());
     formats::WriteOptions write;
     write.stem = place_.stem;
     write.extension = place_.extension;
     write.shard_bytes_max = options_.shard_bytes_max;
     write.metadata = metadata();
-    for (const PlanOutput& output : job_.plan.outputs) write.tensor_names.push_back(output.name);
+    write.tensor_names = std::move(names);
     if (target_ == Target::kTorch || target_ == Target::kDcp) {
       state_ = plain_dict(write.tensor_names);
       write.state = &state_;
@@ -103,32 +118,78 @@ class Writer {
     }
   }
 
+  /// Only torch can say that two names are one tensor.
+  Status join_ties() {
+    KILTER_ASSIGN(const auto joined,
+                  join_tied_outputs(job_.plan, job_.base->checkpoint, options_.context));
+    const std::map<std::string, std::string> firsts(joined.begin(), joined.end());
+    for (WeightsReport::Tensor& row : report_.tensors) {
+      const auto first = firsts.find(row.name);
+      if (first == firsts.end() || row.fate == "dropped") continue;
+      row.reason += (row.reason.empty() ? "" : "; ") + ("one with " + first->second);
+      row.bytes = 0;
+    }
+    return ok();
+  }
+
+  /// Nested state has no place in weights; metadata only in safetensors.
+  void report_values() {
+    if (!job_.companions) return;
+    for (const StateValue& value : state_values(data().state))
+      report_.values.push_back({value.path, "dropped", "operations on weights keep tensors alone"});
+    if (data().format.find("safetensors") == std::string::npos) return;
+    const bool has_place = target_ == Target::kSafetensors, kept = has_place && job_.keep_metadata;
+    for (const auto& [key, value] : data().metadata) {
+      if (key == "format" && !kept) continue;  // says "pt", which the target is
+      const std::string name = "__metadata__." + key;
+      if (key == kRecipeKey)
+        report_.values.push_back({name, "changed", "the recipe of this output"});
+      else if (kept)
+        report_.values.push_back({name, "kept", ""});
+      else
+        report_.values.push_back(
+            {name, "dropped",
+             has_place ? "metadata were not to be kept"
+                       : std::string(target_name(target_)) + " has no place for metadata"});
+    }
+  }
+
   std::vector<std::pair<std::string, std::string>> metadata() const {
     std::vector<std::pair<std::string, std::string>> out;
-    if (data().format.find("safetensors") != std::string::npos) out = data().metadata;
+    if (data().format.find("safetensors") != std::string::npos && job_.companions &&
+        job_.keep_metadata)
+      out = data().metadata;
     std::erase_if(out, [](const auto& row) { return row.first == kRecipeKey; });
     const bool has_format =
         std::any_of(out.begin(), out.end(), [](const auto& row) { return row.first == "format"; });
     if (!has_format) out.emplace_back("format", "pt");
-    out.emplace_back(kRecipeKey, job_.recipe);
+    if (!job_.recipe.empty()) out.emplace_back(kRecipeKey, job_.recipe);
     return out;
   }
 
   /// config, tokenizer, card and licence of the base go along into a folder.
   void add_companions() {
-    if (!place_.is_folder) return;
-    for (const auto& [name, text] : job_.texts)
-      if (!text.empty()) sink_->add_text(name, text);
-    if (!data().root_is_folder) return;
-    std::string config;
-    if (job_.config_dtype) config = config_with_dtype(data(), *job_.config_dtype);
+    if (place_.is_folder)
+      for (const auto& [name, text] : job_.texts)
+        if (!text.empty()) sink_->add_text(name, text);
+    if (!data().root_is_folder || !job_.companions) return;
+    const std::string config = changed_config(data(), job_);
     for (const std::uint32_t file : companion_files(data())) {
       const std::string& path = data().index.files[file].path;
-      if (path.ends_with(kRecipeSuffix) || job_.texts.contains(path)) continue;
-      if (path == kConfig && !config.empty())
+      if (path.ends_with(kRecipeSuffix)) continue;
+      if (!place_.is_folder) {
+        report_.values.push_back(
+            {path, "dropped", "a single file holds no companions: give a folder as DST"});
+      } else if (job_.texts.contains(path)) {
+        const bool gone = job_.texts.at(path).empty();
+        report_.values.push_back({path, gone ? "dropped" : "changed", "made anew"});
+      } else if (path == kConfig && !config.empty()) {
         sink_->add_text(path, config);
-      else
+        report_.values.push_back({path, "changed", "it states what the weights are now"});
+      } else {
         job_.plan.outputs.push_back(companion_output(job_.base->checkpoint, file));
+        report_.values.push_back({path, "kept", "copied"});
+      }
     }
   }
 

@@ -23,6 +23,10 @@ struct WeightsJob {
   std::optional<DType> config_dtype;   ///< config.json shall state it
   /// Into a folder: texts by file name, instead of the base's file of that name; empty: no file.
   std::map<std::string, std::string> texts;
+  /// What config.json shall state as "quantization_config", in JSON; "" takes it out.
+  std::optional<std::string> quantization = std::nullopt;
+  bool companions = true;     ///< config, tokenizer, … go along; and a recipe, if there is one
+  bool keep_metadata = true;  ///< safetensors' __metadata__ goes along
 };
 
 /// Writes the plan (or only lays it out, with dry_run) and fills in the report's target, files,
