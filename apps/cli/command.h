@@ -67,7 +67,7 @@ struct Invocation {
 };
 
 struct CommandSpec {
-  std::string_view name;
+  std::string_view name;         ///< "scan"; of a group: "adapter apply"
   std::string_view summary;      ///< one line
   std::string_view description;  ///< a few paragraphs
   std::span<const PositionalSpec> positionals;
@@ -81,7 +81,15 @@ struct CommandSpec {
 std::span<const CommandSpec* const> command_table();
 /// Options every command has: --json, --quiet, --color, --help.
 std::span<const OptionSpec> common_options();
+/// By its whole name: "scan", "adapter apply".
 const CommandSpec* find_command(std::string_view name);
+/// By the words of a command line: two words are tried before one. `used` is how many the name
+/// took.
+const CommandSpec* find_command(std::span<const std::string_view> words, std::size_t* used);
+/// The commands that begin with this word and have another: of "adapter" its verbs.
+std::vector<const CommandSpec*> commands_of_group(std::string_view word);
+/// "adapter apply" -> "adapter-apply": the name where no space may stand, as in a man page's.
+std::string dashed_name(const CommandSpec& command);
 
 /// Prints an error the way the invocation wants it and returns its exit status.
 int report_error(const Error& error, const Terminal& terminal);
@@ -98,6 +106,8 @@ Parsed parse(int argc, const char* const* argv);
 std::string usage_line(const CommandSpec& command);
 std::string help_text(const CommandSpec& command, bool colour);
 std::string overview_text(bool colour);
+/// The commands of one group, as `kilter adapter --help` prints them.
+std::string group_text(std::string_view word);
 
 // One per command, in commands/.
 extern const CommandSpec kInspectCommand;

@@ -74,7 +74,7 @@ std::string overview_text(bool) {
       ": the checkpoint system for AI models\n\nUsage: kilter COMMAND [arguments]\n\nCommands:\n";
   for (const CommandSpec* command : command_table())
     if (!command->hidden)
-      out += two_columns(std::string(command->name), std::string(command->summary), 16, 96);
+      out += two_columns(std::string(command->name), std::string(command->summary), 20, 96);
   out +=
       "\n  -V, --version   print the version\n  -h, --help      print this\n"
       "\n`kilter COMMAND --help` explains one command, with examples.\n"
@@ -83,6 +83,14 @@ std::string overview_text(bool) {
       "70 a fault of Kilter itself; 130 interrupted.\n"
       "\nNothing inside a file is ever executed.\n";
   return out;
+}
+
+std::string group_text(std::string_view word) {
+  const std::string name(word);
+  std::string out = "Usage: kilter " + name + " COMMAND [arguments]\n\nCommands:\n";
+  for (const CommandSpec* command : commands_of_group(word))
+    out += two_columns(std::string(command->name), std::string(command->summary), 20, 96);
+  return out + "\n`kilter " + name + " COMMAND --help` explains one, with examples.\n";
 }
 
 }  // namespace kilter::cli

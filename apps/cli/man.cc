@@ -52,7 +52,7 @@ std::string verbatim(std::string_view lines) { return ".nf\n" + roff(lines) + "\
 }  // namespace
 
 std::string command_man(const CommandSpec& command) {
-  std::string out = header("kilter-" + std::string(command.name), command.summary);
+  std::string out = header("kilter-" + dashed_name(command), command.summary);
   out += ".SH SYNOPSIS\n" + roff(usage_line(command)) + "\n";
   out += ".SH DESCRIPTION\n" + paragraphs(command.description);
   out += ".SH OPTIONS\n" + option_rows(command.options) + option_rows(common_options());
@@ -72,7 +72,7 @@ std::string overview_man() {
     if (command->hidden) continue;
     out += ".TP\n\\fB" + roff(command->name) + "\\fR\n" + roff(command->summary) + "\n";
     also += (also.empty() ? "" : ",\n") + std::string(".BR kilter\\-") +
-            std::string(command->name) + " (1)";
+            roff(dashed_name(*command)) + " (1)";
   }
   return out + ".SH SEE ALSO\n" + also + "\n";
 }

@@ -1,4 +1,5 @@
 // From argv to Arguments, through CLI11. The only file that knows CLI11.
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -125,6 +126,22 @@ int usage_error(const std::string& message, std::string_view command, bool json)
   return report_error(error, terminal);
 }
 
+/// No command has this name; of a group, its verbs are shown. Returns the exit status.
+int no_command(std::span<const std::string_view> words, bool json) {
+  const bool second = words.size() > 1 && !words[1].starts_with('-');
+  const bool group = !commands_of_group(words[0]).empty();
+  if (group && !second) {
+    const bool asked = words.size() > 1 && (words[1] == "--help" || words[1] == "-h");
+    if (!asked && json)
+      return usage_error("'" + std::string(words[0]) + "' wants a second word", words[0], json);
+    std::fputs(group_text(words[0]).c_str(), asked ? stdout : stderr);
+    return asked ? 0 : 2;
+  }
+  std::string name(words[0]);
+  if (group) name += " " + std::string(words[1]);
+  return usage_error("there is no command '" + name + "'", group ? words[0] : "", json);
+}
+
 /// CLI11 parses from the back of a reversed vector.
 std::vector<std::string> reversed_arguments(int argc, const char* const* argv, int first) {
   std::vector<std::string> out;
@@ -148,11 +165,14 @@ Parsed parse(int argc, const char* const* argv) {
     parsed.exit_status = 0;
     return parsed;
   }
-  parsed.command = find_command(first);
+  const std::vector<std::string_view> words(argv + 1, argv + std::min(argc, 3));
+  std::size_t used = 0;
+  parsed.command = find_command(words, &used);
   if (parsed.command == nullptr) {
-    parsed.exit_status = usage_error("there is no command '" + std::string(first) + "'", "", json);
+    parsed.exit_status = no_command(words, json);
     return parsed;
   }
+  const std::string_view name = parsed.command->name;
 
   CLI::App app;
   app.set_help_flag();
@@ -163,9 +183,9 @@ Parsed parse(int argc, const char* const* argv) {
   std::vector<std::string> positionals;
   app.add_option("arguments", positionals)->expected(0, 1 << 20);
   try {
-    app.parse(reversed_arguments(argc, argv, 2));
+    app.parse(reversed_arguments(argc, argv, 1 + static_cast<int>(used)));
   } catch (const CLI::ParseError& fault) {
-    parsed.exit_status = usage_error(fault.what(), first, json);
+    parsed.exit_status = usage_error(fault.what(), name, json);
     return parsed;
   }
   parsed.arguments = collect(options, std::move(positionals));
@@ -176,7 +196,7 @@ Parsed parse(int argc, const char* const* argv) {
   }
   give_back_values(*parsed.command, &parsed.arguments);
   const std::string fault = check_positionals(*parsed.command, parsed.arguments.positionals.size());
-  if (!fault.empty()) parsed.exit_status = usage_error(fault, first, json);
+  if (!fault.empty()) parsed.exit_status = usage_error(fault, name, json);
   return parsed;
 }
 

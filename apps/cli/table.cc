@@ -37,6 +37,31 @@ const CommandSpec* find_command(std::string_view name) {
   return found == std::end(kCommands) ? nullptr : *found;
 }
 
+const CommandSpec* find_command(std::span<const std::string_view> words, std::size_t* used) {
+  for (std::size_t count = std::min<std::size_t>(words.size(), 2); count > 0; --count) {
+    std::string name(words[0]);
+    if (count == 2) name += " " + std::string(words[1]);
+    *used = count;
+    if (const CommandSpec* command = find_command(name)) return command;
+  }
+  *used = 0;
+  return nullptr;
+}
+
+std::vector<const CommandSpec*> commands_of_group(std::string_view word) {
+  std::vector<const CommandSpec*> out;
+  const std::string prefix = std::string(word) + " ";
+  for (const CommandSpec* command : kCommands)
+    if (!command->hidden && command->name.starts_with(prefix)) out.push_back(command);
+  return out;
+}
+
+std::string dashed_name(const CommandSpec& command) {
+  std::string out(command.name);
+  std::replace(out.begin(), out.end(), ' ', '-');
+  return out;
+}
+
 std::string Arguments::text(std::string_view name, std::string_view otherwise) const {
   const auto found = values.find(name);
   if (found == values.end() || found->second.empty()) return std::string(otherwise);

@@ -30,8 +30,8 @@ int run(const Invocation& invocation) {
   bool good = write_text(man + "/kilter.1", overview_man());
   for (const CommandSpec* command : command_table()) {
     if (command->hidden) continue;
-    good = good &&
-           write_text(man + "/kilter-" + std::string(command->name) + ".1", command_man(*command));
+    good =
+        good && write_text(man + "/kilter-" + dashed_name(*command) + ".1", command_man(*command));
   }
   good = good && write_text(completions + "/kilter.bash", bash_completion());
   good = good && write_text(completions + "/_kilter", zsh_completion());

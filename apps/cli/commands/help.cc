@@ -9,7 +9,8 @@ namespace kilter::cli {
 namespace {
 namespace help_command {
 
-constexpr PositionalSpec kHelpPositionals[] = {{"[COMMAND]", "Which command to explain"}};
+constexpr PositionalSpec kHelpPositionals[] = {
+    {"[COMMAND]", "Which command to explain: one word, or two", true}};
 constexpr PositionalSpec kShellPositionals[] = {{"SHELL", "bash, zsh or fish"}};
 
 int run_help(const Invocation& invocation) {
@@ -18,11 +19,18 @@ int run_help(const Invocation& invocation) {
     std::fputs(overview_text(false).c_str(), stdout);
     return 0;
   }
-  const CommandSpec* command = find_command(names.front());
-  if (command == nullptr) {
-    return report_error(
-        Error(ErrorCode::kInvalidArgument, "there is no command '" + names.front() + "'"),
-        invocation.terminal);
+  const std::vector<std::string_view> words(names.begin(), names.end());
+  std::size_t used = 0;
+  const CommandSpec* command = find_command(words, &used);
+  if (command == nullptr && words.size() == 1 && !commands_of_group(words.front()).empty()) {
+    std::fputs(group_text(words.front()).c_str(), stdout);
+    return 0;
+  }
+  if (command == nullptr || used != words.size()) {
+    std::string name = names.front();
+    for (std::size_t i = 1; i < names.size(); ++i) name += " " + names[i];
+    return report_error(Error(ErrorCode::kInvalidArgument, "there is no command '" + name + "'"),
+                        invocation.terminal);
   }
   std::fputs(help_text(*command, false).c_str(), stdout);
   return 0;
