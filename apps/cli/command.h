@@ -127,6 +127,8 @@ extern const CommandSpec kLsCommand;
 extern const CommandSpec kCatCommand;
 extern const CommandSpec kTagCommand;
 extern const CommandSpec kBranchCommand;
+extern const CommandSpec kDeltaApplyCommand;
+extern const CommandSpec kDeltaMakeCommand;
 extern const CommandSpec kDiffCommand;
 extern const CommandSpec kRetainCommand;
 extern const CommandSpec kRemoveCommand;

@@ -78,7 +78,7 @@ class Writer {
                                                                    write.tensor_names, records_));
       sink_->add_text(place_.stem + std::string(state_json::kSuffix), std::move(text));
     }
-    if (target_ != Target::kSafetensors)
+    if (target_ != Target::kSafetensors && !job_.recipe.empty())
       sink_->add_text(place_.stem + std::string(kRecipeSuffix), job_.recipe + "\n");
     return ok();
   }
@@ -105,7 +105,11 @@ class Writer {
 
   std::vector<std::pair<std::string, std::string>> metadata() const {
     std::vector<std::pair<std::string, std::string>> out;
-    if (data().format.find("safetensors") != std::string::npos) out = data().metadata;
+    if (job_.belongings)
+      out = job_.belongings->metadata;
+    else if (data().format.find("safetensors") != std::string::npos)
+      out = data().metadata;
+    if (job_.recipe.empty()) return out;
     std::erase_if(out, [](const auto& row) { return row.first == kRecipeKey; });
     const bool has_format =
         std::any_of(out.begin(), out.end(), [](const auto& row) { return row.first == "format"; });
@@ -116,7 +120,12 @@ class Writer {
 
   /// config, tokenizer, card and licence of the base go along into a folder.
   void add_companions() {
-    if (!data().root_is_folder || !place_.is_folder) return;
+    if (!place_.is_folder) return;
+    if (job_.belongings) {
+      for (PlanOutput& file : job_.belongings->files) job_.plan.outputs.push_back(std::move(file));
+      return;
+    }
+    if (!data().root_is_folder) return;
     std::string config;
     if (job_.config_dtype) config = config_with_dtype(data(), *job_.config_dtype);
     for (const std::uint32_t file : companion_files(data())) {

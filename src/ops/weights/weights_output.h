@@ -3,6 +3,8 @@
 
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "kilter/weights.h"
 
@@ -15,11 +17,18 @@ namespace kilter::ops {
 inline constexpr std::string_view kRecipeKey = "kilter.recipe";
 inline constexpr std::string_view kRecipeSuffix = ".recipe.json";
 
+/// What goes along with the weights where it is not the base's.
+struct Belongings {
+  std::vector<std::pair<std::string, std::string>> metadata;  ///< all of it
+  std::vector<PlanOutput> files;                              ///< beside weights in a folder
+};
+
 struct WeightsJob {
   const WeightsInput* base = nullptr;  ///< metadata and companions are its
   Plan plan;                           ///< contiguous outputs, one a tensor
-  std::string recipe;                  ///< JSON
+  std::string recipe;                  ///< JSON; empty: the metadata hold one already
   std::optional<DType> config_dtype;   ///< config.json shall state it
+  std::optional<Belongings> belongings = std::nullopt;
 };
 
 /// Writes the plan (or only lays it out, with dry_run) and fills in the report's target, files,
