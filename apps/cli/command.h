@@ -144,6 +144,7 @@ extern const CommandSpec kMountCommand;
 extern const CommandSpec kTortureCommand;
 extern const CommandSpec kCompletionsCommand;
 extern const CommandSpec kHelpCommand;
+extern const CommandSpec kEmaCommand;
 extern const CommandSpec kGenerateCommand;
 
 }  // namespace kilter::cli

@@ -9,15 +9,15 @@ namespace kilter::cli {
 namespace {
 
 constexpr const CommandSpec* kCommands[] = {
-    &kInspectCommand,     &kScanCommand,       &kVerifyCommand,    &kConvertCommand,
-    &kReshardCommand,     &kCastCommand,       &kAverageCommand,   &kMergeCommand,
-    &kDeltaMakeCommand,   &kDeltaApplyCommand, &kReproduceCommand, &kSaveCommand,
-    &kLogCommand,         &kShowCommand,       &kRestoreCommand,   &kLsCommand,
-    &kCatCommand,         &kTagCommand,        &kBranchCommand,    &kDiffCommand,
-    &kRetainCommand,      &kRemoveCommand,     &kCollectCommand,   &kCompactCommand,
-    &kStatsCommand,       &kCheckCommand,      &kRepairCommand,    &kPushCommand,
-    &kPullCommand,        &kCloneCommand,      &kMountCommand,     &kTortureCommand,
-    &kCompletionsCommand, &kHelpCommand,       &kGenerateCommand};
+    &kInspectCommand, &kScanCommand,        &kVerifyCommand,     &kConvertCommand,
+    &kReshardCommand, &kCastCommand,        &kAverageCommand,    &kMergeCommand,
+    &kEmaCommand,     &kDeltaMakeCommand,   &kDeltaApplyCommand, &kReproduceCommand,
+    &kSaveCommand,    &kLogCommand,         &kShowCommand,       &kRestoreCommand,
+    &kLsCommand,      &kCatCommand,         &kTagCommand,        &kBranchCommand,
+    &kDiffCommand,    &kRetainCommand,      &kRemoveCommand,     &kCollectCommand,
+    &kCompactCommand, &kStatsCommand,       &kCheckCommand,      &kRepairCommand,
+    &kPushCommand,    &kPullCommand,        &kCloneCommand,      &kMountCommand,
+    &kTortureCommand, &kCompletionsCommand, &kHelpCommand,       &kGenerateCommand};
 
 constexpr std::array<OptionSpec, 4> kCommonOptions = {{
     {"--json", ValueKind::kFlag, "", "Print one JSON object on standard output, errors included"},

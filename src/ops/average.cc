@@ -6,10 +6,9 @@
 #include "kilter/weights.h"
 
 #include "base/try.h"
-#include "ops/weights/blend_plan.h"
+#include "ops/weights/blend_run.h"
 #include "ops/weights/recipe_verbs.h"
 #include "ops/weights/tensor_pairs.h"
-#include "ops/weights/weights_output.h"
 #include "tensor/kernels/float_values.h"
 
 namespace kilter {
@@ -51,36 +50,24 @@ Result<std::map<std::string, std::vector<double>>> slerp_coefficients(
   return out;
 }
 
-Result<WeightsReport> run_blend(const std::vector<std::string>& sources, const std::string& target,
-                                Blend blend, const BlendOptions& options) {
-  if (options.dtype && !has_float_values(*options.dtype))
-    return fail(Error(ErrorCode::kInvalidArgument, "weights cannot be computed in this dtype")
-                    .wanted("f64, f32, bf16, f16, f8_e4m3fn or f8_e5m2",
-                            std::string(dtype_name(*options.dtype))));
+Result<WeightsReport> run_stated_blend(const std::vector<std::string>& sources,
+                                       const std::string& target, Blend blend,
+                                       const BlendOptions& options) {
+  KILTER_TRY(check_blend_dtype(options));
   std::vector<WeightsInput> inputs;
   for (const std::string& source : sources) {
     KILTER_ASSIGN(WeightsInput input, open_weights(source, options.open));
     inputs.push_back(std::move(input));
   }
-  blend.request.dtype = options.dtype;
-  blend.request.allow = options.allow;
   if (blend.slerp_ratio && !options.dry_run) {
     KILTER_ASSIGN(blend.request.own_coefficients,
                   slerp_coefficients(inputs, *blend.slerp_ratio, options));
   }
-  KILTER_ASSIGN(BlendPlan plan, plan_blend(inputs, blend.request));
   Recipe recipe;
-  recipe.verb = blend.request.verb;
   recipe.own["weights"] = blend.stated;
-  if (options.dtype) recipe.own["dtype"] = dtype_name(*options.dtype);
-  recipe.allow = options.allow;
-  KILTER_ASSIGN(recipe.inputs, describe_inputs(inputs, options));
   WeightsReport report;
-  report.verb = recipe.verb;
-  report.sources = sources;
-  report.tensors = std::move(plan.tensors);
-  WeightsJob job{&inputs.front(), std::move(plan.plan), write_recipe(recipe), options.dtype};
-  KILTER_TRY(write_weights(std::move(job), target, options, report));
+  KILTER_TRY(
+      run_blend(inputs, std::move(blend.request), std::move(recipe), target, options, report));
   return report;
 }
 
@@ -143,14 +130,14 @@ Result<WeightsReport> average(const std::vector<std::string>& sources, const std
   if (!std::isfinite(sum) || sum == 0)
     return fail(ErrorCode::kInvalidArgument, "the weights' sum is 0 or not a number");
   for (const double weight : blend.stated) blend.request.coefficients.push_back(weight / sum);
-  return ops::run_blend(sources, target, std::move(blend), options);
+  return ops::run_stated_blend(sources, target, std::move(blend), options);
 }
 
 Result<WeightsReport> merge_weighted(const std::string& a, const std::string& b, double ratio,
                                      const std::string& target, const BlendOptions& options) {
   KILTER_TRY(ops::check_ratio(ratio));
   ops::Blend blend = ops::fixed_blend("merge-weighted", {1 - ratio, ratio}, ratio);
-  return ops::run_blend({a, b}, target, std::move(blend), options);
+  return ops::run_stated_blend({a, b}, target, std::move(blend), options);
 }
 
 Result<WeightsReport> merge_slerp(const std::string& a, const std::string& b, double ratio,
@@ -158,7 +145,7 @@ Result<WeightsReport> merge_slerp(const std::string& a, const std::string& b, do
   KILTER_TRY(ops::check_ratio(ratio));
   ops::Blend blend = ops::fixed_blend("merge-slerp", {1 - ratio, ratio}, ratio);
   blend.slerp_ratio = ratio;
-  return ops::run_blend({a, b}, target, std::move(blend), options);
+  return ops::run_stated_blend({a, b}, target, std::move(blend), options);
 }
 
 Result<WeightsReport> merge_add_difference(const std::string& a, const std::string& b,
@@ -166,7 +153,7 @@ Result<WeightsReport> merge_add_difference(const std::string& a, const std::stri
                                            const std::string& target, const BlendOptions& options) {
   KILTER_TRY(ops::check_ratio(ratio));
   ops::Blend blend = ops::fixed_blend("merge-add-difference", {1, ratio, -ratio}, ratio);
-  return ops::run_blend({a, b, c}, target, std::move(blend), options);
+  return ops::run_stated_blend({a, b, c}, target, std::move(blend), options);
 }
 
 }  // namespace kilter

@@ -3,11 +3,13 @@
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kilter/dtype.h"
 
+#include "base/counter_random.h"
 #include "flow/plan.h"
 #include "tensor/kernels/difference_sums.h"
 #include "tensor/kernels/float_values.h"
@@ -45,6 +47,9 @@ struct BlendRules {
   bool allow_too_large = false;
   bool allow_not_finite = false;
   RoundingError* error = nullptr;  ///< measured where it is given
+  /// Added to the sum before it is rounded: deviation * normal number of the element.
+  std::optional<CounterRandom> noise = std::nullopt;
+  double noise_deviation = 0;
 };
 
 class BlendKernel : public Kernel {
@@ -57,6 +62,7 @@ class BlendKernel : public Kernel {
 
  private:
   Status run_block(const KernelTile& tile, std::size_t first, std::size_t count) const;
+  void add_noise(std::uint64_t first_element, std::span<double> sum) const;
   Status check(const KernelTile& tile, std::size_t first, std::span<const double> sum,
                const RangeCounts& counts) const;
   Error not_finite(const KernelTile& tile, std::size_t first, std::size_t count) const;

@@ -180,7 +180,7 @@ class BlendPlanner {
     for (const Member& member : members)
       output.inputs.push_back(
           {inputs_[member.input].checkpoint.source(), InputKind::kTensor, member.tensor, 0});
-    if (floats && (members.size() > 1 || row.to != row.from)) {
+    if (floats && (members.size() > 1 || row.to != row.from || request_.noise)) {
       output.kernel = std::make_shared<BlendKernel>(rules(members, row));
     } else if (!floats && members.size() > 1) {
       std::vector<std::string> paths;
@@ -208,6 +208,10 @@ class BlendPlanner {
     rules.to = row.to;
     rules.allow_too_large = request_.allow.contains(Allow::kOverflow);
     rules.allow_not_finite = request_.allow.contains(Allow::kNonFinite);
+    if (request_.noise) {
+      rules.noise.emplace(request_.noise->seed, row.name);
+      rules.noise_deviation = request_.noise->deviation;
+    }
     double sum = 0;
     for (const Member& member : members) sum += coefficients[member.input];
     if (sum == 0 && rescales(members)) weightless_.push_back(row.name);

@@ -9,6 +9,8 @@ constexpr RecipeVerb kVerbs[] = {
     {"merge-weighted", follow_merge},
     {"merge-slerp", follow_merge},
     {"merge-add-difference", follow_merge},
+    {"ema", follow_ema},
+    {"average-federated", follow_average_federated},
 };
 
 }  // namespace
