@@ -131,6 +131,8 @@ extern const CommandSpec kLsCommand;
 extern const CommandSpec kCatCommand;
 extern const CommandSpec kTagCommand;
 extern const CommandSpec kBranchCommand;
+extern const CommandSpec kDeltaApplyCommand;
+extern const CommandSpec kDeltaMakeCommand;
 extern const CommandSpec kDiffCommand;
 extern const CommandSpec kRetainCommand;
 extern const CommandSpec kRemoveCommand;
@@ -146,6 +148,7 @@ extern const CommandSpec kMountCommand;
 extern const CommandSpec kTortureCommand;
 extern const CommandSpec kCompletionsCommand;
 extern const CommandSpec kHelpCommand;
+extern const CommandSpec kEmaCommand;
 extern const CommandSpec kGenerateCommand;
 
 }  // namespace kilter::cli

@@ -227,6 +227,13 @@ void answer_instance(const CheckpointData& data, const Placement& placement, con
                      const AdapterReport& adapter, Identity* identity) {
   Answer& answer = identity->instance;
   if (data.index.tensors.empty()) return without_tensors(data, &answer);
+  if (const auto version = metadata(data, "kilter.delta")) {  // spec/delta.md
+    answer = {"delta", "difference to a base checkpoint (kilter delta apply)", 1.0, {}};
+    answer.evidence.push_back("metadata: kilter.delta " + escape_text(*version, 20));
+    if (const auto base = metadata(data, "kilter.delta.base"))
+      answer.evidence.push_back("base: content " + escape_text(*base, 64));
+    return;
+  }
   const std::size_t weights = placement.count(Part::kWeights);
   const std::size_t ema = placement.count(Part::kEma);
   const std::size_t optimizer = placement.count(Part::kOptimizer);

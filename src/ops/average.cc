@@ -16,7 +16,7 @@ Result<WeightsReport> average(const std::vector<std::string>& sources, const std
     return fail(
         Error(ErrorCode::kInvalidArgument, "there must be one weight for each input")
             .wanted(std::to_string(sources.size()) + " weights", std::to_string(weights.size())));
-  KILTER_TRY(ops::check_blend_dtype(options.dtype));
+  KILTER_TRY(ops::check_blend_dtype(options));
   const std::vector<double> stated =
       weights.empty() ? std::vector<double>(sources.size(), 1.0) : weights;
   double sum = 0;
@@ -28,14 +28,12 @@ Result<WeightsReport> average(const std::vector<std::string>& sources, const std
   ops::BlendRequest request;
   request.verb = "average";
   request.rescale_for_missing = true;
-  request.dtype = options.dtype;
-  request.allow = options.allow;
   for (const double weight : stated) request.coefficients.push_back(weight / sum);
-  KILTER_ASSIGN(ops::BlendPlan plan, ops::plan_blend(inputs, request));
   ops::Recipe recipe;
-  recipe.verb = request.verb;
   recipe.own["weights"] = stated;
-  return ops::write_blend(inputs, std::move(plan), std::move(recipe), target, options);
+  WeightsReport report;
+  KILTER_TRY(ops::run_blend(inputs, std::move(request), std::move(recipe), target, options, report));
+  return report;
 }
 
 namespace ops {

@@ -37,7 +37,9 @@ class ModelMerge {
       KILTER_TRY(bake_vae(vae, options_, plan));
       inputs_.push_back(std::move(vae));
     }
-    return write_blend(inputs_, std::move(plan), make_recipe(), target, options_);
+    WeightsReport report;
+    KILTER_TRY(write_blend(inputs_, std::move(plan), make_recipe(), target, options_, report));
+    return report;
   }
 
  private:
@@ -191,7 +193,7 @@ Result<WeightsReport> merge_models(MergeWay way, const std::vector<std::string>&
   if (sources.size() != wanted)
     return fail(Error(ErrorCode::kInvalidArgument, "the count of models does not fit the merge")
                     .wanted(std::to_string(wanted), std::to_string(sources.size())));
-  KILTER_TRY(ops::check_blend_dtype(options.dtype));
+  KILTER_TRY(ops::check_blend_dtype(options));
   return ops::ModelMerge(way, ratio, options).run(sources, target);
 }
 

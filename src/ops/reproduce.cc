@@ -55,15 +55,28 @@ Status check_inputs(const Recipe& recipe, const WeightsOptions& options) {
   return ok();
 }
 
-Result<WeightsReport> follow(const Recipe& recipe, const std::string& target,
-                             const WeightsOptions& how) {
-  KILTER_ASSIGN(const Follow run, find_follow(recipe));
-  WeightsOptions options = how;
-  options.allow = recipe.allow;
-  return run(recipe, target, options);
+}  // namespace
+
+Result<ReproduceReport> reproduce_with(const std::string& address, const std::string& target,
+                                       const WeightsOptions& options,
+                                       std::span<const RecipeVerb> further) {
+  KILTER_ASSIGN(const Checkpoint checkpoint, open_checkpoint(address, options.open));
+  ReproduceReport report;
+  KILTER_ASSIGN(report.recipe, find_recipe(checkpoint, options.open));
+  auto recipe = parse_recipe(report.recipe);
+  if (!recipe) return fail(std::move(recipe).error().at_path(address));
+  KILTER_ASSIGN(const Follow follow, find_follow(*recipe, further));
+  KILTER_TRY(check_inputs(*recipe, options));
+  WeightsOptions as_recorded = options;
+  as_recorded.allow = recipe->allow;
+  KILTER_ASSIGN(report.made, follow(*recipe, target, as_recorded));
+  KILTER_ASSIGN(report.expected, content_digest(checkpoint, options.thread_count, options.context));
+  KILTER_ASSIGN(const Checkpoint again, open_checkpoint(target, options.open));
+  KILTER_ASSIGN(report.found, content_digest(again, options.thread_count, options.context));
+  report.same = report.expected == report.found;
+  return report;
 }
 
-}  // namespace
 }  // namespace ops
 
 Result<std::vector<std::string>> recipe_sources(const std::string& address,
@@ -77,19 +90,7 @@ Result<std::vector<std::string>> recipe_sources(const std::string& address,
 
 Result<ReproduceReport> reproduce(const std::string& address, const std::string& target,
                                   const WeightsOptions& options) {
-  KILTER_ASSIGN(const Checkpoint checkpoint, open_checkpoint(address, options.open));
-  ReproduceReport report;
-  KILTER_ASSIGN(report.recipe, ops::find_recipe(checkpoint, options.open));
-  auto recipe = ops::parse_recipe(report.recipe);
-  if (!recipe) return fail(std::move(recipe).error().at_path(address));
-  KILTER_TRY(ops::find_follow(*recipe));
-  KILTER_TRY(ops::check_inputs(*recipe, options));
-  KILTER_ASSIGN(report.made, ops::follow(*recipe, target, options));
-  KILTER_ASSIGN(report.expected, content_digest(checkpoint, options.thread_count, options.context));
-  KILTER_ASSIGN(const Checkpoint again, open_checkpoint(target, options.open));
-  KILTER_ASSIGN(report.found, content_digest(again, options.thread_count, options.context));
-  report.same = report.expected == report.found;
-  return report;
+  return ops::reproduce_with(address, target, options, {});
 }
 
 }  // namespace kilter

@@ -119,8 +119,13 @@ class AddressFileSystem : public io::FileSystem {
     return mount(path, *address);
   }
 
+  /// A store that many addresses name is opened once: its steps share one cache of chunks.
   Result<FileSystem*> mount(const std::string& path, const StoreAddress& address) {
-    KILTER_ASSIGN(const FoundCommit found, find_commit(address));
+    auto& store = stores_[address.store];
+    if (!store) {
+      KILTER_ASSIGN(store, open_store(address.store));
+    }
+    KILTER_ASSIGN(const FoundCommit found, find_commit(store, address.selector));
     // What names the commit itself, without a path inside.
     std::string base = path;
     if (!found.path.empty()) base.resize(path.size() - found.path.size() - 1);
@@ -132,6 +137,7 @@ class AddressFileSystem : public io::FileSystem {
   std::optional<std::uint64_t> chunk_bytes_;
   std::mutex mutex_;
   std::vector<Mounted> mounted_;
+  std::map<std::string, std::shared_ptr<Store>> stores_;  // by address
 };
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "kilter/delta.h"
+
 #include "base/json.h"
 #include "base/text.h"
 #include "base/try.h"
@@ -41,7 +43,7 @@ Result<ReproduceReport> make(const std::vector<std::string>& paths, WeightsOptio
   addresses.push_back(paths.at(0));
   const auto files = store::files_for(addresses, &options.max_memory_bytes);
   options.open.files = files.get();
-  return reproduce(paths.at(0), paths.at(1), options);
+  return reproduce_any(paths.at(0), paths.at(1), options);
 }
 
 int run(const Invocation& invocation) {

@@ -10,11 +10,11 @@
 
 namespace kilter::ops {
 
-Status check_blend_dtype(const std::optional<DType>& dtype) {
-  if (!dtype || has_float_values(*dtype)) return ok();
+Status check_blend_dtype(const BlendOptions& options) {
+  if (!options.dtype || has_float_values(*options.dtype)) return ok();
   return fail(
       Error(ErrorCode::kInvalidArgument, "weights cannot be computed in this dtype")
-          .wanted("f64, f32, bf16, f16, f8_e4m3fn or f8_e5m2", std::string(dtype_name(*dtype))));
+          .wanted("f64, f32, bf16, f16, f8_e4m3fn or f8_e5m2", std::string(dtype_name(*options.dtype))));
 }
 
 Result<std::vector<WeightsInput>> open_blend_inputs(const std::vector<std::string>& sources,
@@ -27,19 +27,32 @@ Result<std::vector<WeightsInput>> open_blend_inputs(const std::vector<std::strin
   return inputs;
 }
 
-Result<WeightsReport> write_blend(const std::vector<WeightsInput>& inputs, BlendPlan plan,
-                                  Recipe recipe, const std::string& target,
-                                  const BlendOptions& options) {
+Status write_blend(const std::vector<WeightsInput>& inputs, BlendPlan plan, Recipe recipe,
+                   const std::string& target, const BlendOptions& options, WeightsReport& report) {
   if (options.dtype) recipe.own["dtype"] = dtype_name(*options.dtype);
   recipe.allow = options.allow;
-  KILTER_ASSIGN(recipe.inputs, describe_inputs(inputs, options));
-  WeightsReport report;
+  if (recipe.inputs.empty()) {
+    KILTER_ASSIGN(recipe.inputs, describe_inputs(inputs, options));
+  }
   report.verb = recipe.verb;
-  for (const WeightsInput& input : inputs) report.sources.push_back(input.address);
+  if (report.sources.empty())
+    for (const WeightsInput& input : inputs) report.sources.push_back(input.address);
   report.tensors = std::move(plan.tensors);
-  WeightsJob job{&inputs.front(), std::move(plan.plan), write_recipe(recipe), options.dtype};
-  KILTER_TRY(write_weights(std::move(job), target, options, report));
-  return report;
+  WeightsJob job;
+  job.base = &inputs.front();
+  job.plan = std::move(plan.plan);
+  job.recipe = write_recipe(recipe);
+  job.config_dtype = options.dtype;
+  return write_weights(std::move(job), target, options, report);
+}
+
+Status run_blend(const std::vector<WeightsInput>& inputs, BlendRequest request, Recipe recipe,
+                 const std::string& target, const BlendOptions& options, WeightsReport& report) {
+  request.dtype = options.dtype;
+  request.allow = options.allow;
+  KILTER_ASSIGN(BlendPlan plan, plan_blend(inputs, request));
+  recipe.verb = request.verb;
+  return write_blend(inputs, std::move(plan), std::move(recipe), target, options, report);
 }
 
 Result<std::map<std::string, std::vector<double>>> slerp_coefficients(

@@ -14,18 +14,24 @@
 namespace kilter::ops {
 
 /// Errors: kInvalidArgument for a dtype that weights cannot be computed in.
-Status check_blend_dtype(const std::optional<DType>& dtype);
+Status check_blend_dtype(const BlendOptions& options);
 
 /// Errors: as open_weights().
 Result<std::vector<WeightsInput>> open_blend_inputs(const std::vector<std::string>& sources,
                                                     const OpenOptions& options);
 
-/// Writes a planned blend. `recipe` has its verb and its own words; inputs, dtype and what was
-/// allowed are filled in here. Every input is described in the recipe, the first gives metadata and
+/// Writes a planned blend. `recipe` has its verb and its own words; dtype, what was allowed and,
+/// where there are none yet, inputs are filled in here. The first input gives metadata and
 /// companions.
-Result<WeightsReport> write_blend(const std::vector<WeightsInput>& inputs, BlendPlan plan,
-                                  Recipe recipe, const std::string& target,
-                                  const BlendOptions& options);
+Status write_blend(const std::vector<WeightsInput>& inputs, BlendPlan plan, Recipe recipe,
+                   const std::string& target, const BlendOptions& options, WeightsReport& report);
+
+/// Plans the request over `inputs` (its dtype and allowances are those of `options`), records
+/// recipe.own and recipe.inputs (of `inputs`, where they are not filled in), writes, and fills
+/// `report`, whose sources are the inputs' addresses unless there are some already.
+/// Errors: as plan_blend(), write_weights().
+Status run_blend(const std::vector<WeightsInput>& inputs, BlendRequest request, Recipe recipe,
+                 const std::string& target, const BlendOptions& options, WeightsReport& report);
 
 /// Coefficients on the great circle between two inputs, for every tensor that both have as floats
 /// of one shape, each taken as one long vector. `ratio_of` says how far to go. Nearly parallel

@@ -71,6 +71,8 @@ Status BlendKernel::run_block(const KernelTile& tile, std::size_t first, std::si
     else
       add_weighted(term.weight, std::span(values).first(count), sum.data());
   }
+  if (rules_.noise)
+    add_noise(tile.offset_bytes / width_of(rules_.to) + first, std::span(sum).first(count));
   if (rules_.scales) {
     std::ranges::copy(std::span(sum).first(count), unscaled.begin());
     divide_scales(*rules_.scales, element, std::span(sum).first(count));
@@ -88,6 +90,11 @@ Status BlendKernel::run_block(const KernelTile& tile, std::size_t first, std::si
                       counts.too_large);
   }
   return ok();
+}
+
+void BlendKernel::add_noise(std::uint64_t first_element, std::span<double> sum) const {
+  for (std::size_t i = 0; i < sum.size(); ++i)
+    sum[i] += rules_.noise_deviation * rules_.noise->normal(first_element + i);
 }
 
 Status BlendKernel::check(const KernelTile& tile, std::size_t first, std::span<const double> sum,

@@ -3,11 +3,13 @@
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kilter/dtype.h"
 
+#include "base/counter_random.h"
 #include "flow/plan.h"
 #include "ops/slim/scale_grid.h"
 #include "tensor/kernels/difference_sums.h"
@@ -50,6 +52,9 @@ struct BlendRules {
   bool allow_not_finite = false;
   RoundingError* error = nullptr;  ///< measured where it is given
   SharedScales scales;             ///< that the sum is divided by before it is rounded; null: none
+  /// Added to the sum before it is rounded: deviation * normal number of the element.
+  std::optional<CounterRandom> noise = std::nullopt;
+  double noise_deviation = 0;
 };
 
 class BlendKernel : public Kernel {
@@ -63,6 +68,7 @@ class BlendKernel : public Kernel {
 
  private:
   Status run_block(const KernelTile& tile, std::size_t first, std::size_t count) const;
+  void add_noise(std::uint64_t first_element, std::span<double> sum) const;
   Status check(const KernelTile& tile, std::size_t first, std::span<const double> sum,
                const RangeCounts& counts) const;
   Error not_finite(const KernelTile& tile, std::size_t first, std::size_t count) const;

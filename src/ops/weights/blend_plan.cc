@@ -157,7 +157,7 @@ class BlendPlanner {
     row.bytes = output.bytes;
     for (const Member& one : members)
       output.inputs.push_back({one.source, InputKind::kTensor, one.tensor, 0});
-    if (floats && (members.size() > 1 || row.to != row.from)) {
+    if (floats && (members.size() > 1 || row.to != row.from || request_.noise)) {
       output.kernel = std::make_shared<BlendKernel>(rules(members, row));
     } else if (!floats && members.size() > 1) {
       std::vector<std::string> paths;
@@ -185,6 +185,10 @@ class BlendPlanner {
     rules.to = row.to;
     rules.allow_too_large = request_.allow.contains(Allow::kOverflow);
     rules.allow_not_finite = request_.allow.contains(Allow::kNonFinite);
+    if (request_.noise) {
+      rules.noise.emplace(request_.noise->seed, row.name);
+      rules.noise_deviation = request_.noise->deviation;
+    }
     double sum = 0;
     for (const Member& one : members) sum += coefficients[one.input];
     if (sum == 0 && rescales(members)) weightless_.push_back(row.name);

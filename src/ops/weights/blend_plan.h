@@ -11,6 +11,12 @@
 
 namespace kilter::ops {
 
+/// Gaussian noise on every float, by seed, tensor name and element (base/counter_random.h).
+struct BlendNoise {
+  std::uint64_t seed = 0;
+  double deviation = 0;
+};
+
 struct BlendRequest {
   std::string verb;
   std::vector<double> coefficients;  ///< one for each input; of a tensor: their weighted sum
@@ -22,6 +28,7 @@ struct BlendRequest {
   bool widen_channels = false;
   std::optional<DType> dtype;
   std::set<Allow> allow;
+  std::optional<BlendNoise> noise = std::nullopt;
 };
 
 struct BlendPlan {

@@ -1,15 +1,14 @@
+#include "ops/weights/content_digest.h"
+
 #include <algorithm>
-#include <vector>
 
-#include "kilter/weights.h"
-
-#include "base/hash.h"
 #include "base/raw_bytes.h"
 #include "base/run_jobs.h"
 #include "base/try.h"
 #include "flow/source.h"
 
 namespace kilter {
+namespace ops {
 namespace {
 
 constexpr std::uint64_t kReadBytes = 1 << 20;
@@ -41,8 +40,8 @@ Result<Digest256> digest_of_tensor(const Checkpoint& checkpoint, std::size_t ten
 
 }  // namespace
 
-Result<std::string> content_digest(const Checkpoint& checkpoint, unsigned thread_count,
-                                   const RunContext& context) {
+Result<std::vector<Digest256>> tensor_digests(const Checkpoint& checkpoint, unsigned thread_count,
+                                              const RunContext& context) {
   const auto& tensors = checkpoint.tensors();
   std::vector<Digest256> digests(tensors.size());
   Jobs jobs{"digest", tensors.size(), [&](std::size_t i) { return tensors[i].bytes(); }, {}};
@@ -51,21 +50,41 @@ Result<std::string> content_digest(const Checkpoint& checkpoint, unsigned thread
     return {};
   };
   KILTER_TRY(run_jobs(jobs, thread_count, context));
-  std::vector<std::size_t> order(tensors.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::ranges::sort(order, {},
-                    [&](std::size_t i) -> const std::string& { return tensors[i].name; });
+  return digests;
+}
+
+std::string digest_of_contents(std::vector<NamedContent> tensors) {
+  std::ranges::stable_sort(tensors, {}, &NamedContent::name);
   Blake3 hasher;
   hasher.update(std::as_bytes(std::span(std::string_view("kilter content 1\n"))));
-  for (const std::size_t i : order) {
-    add_text(hasher, tensors[i].name);
-    add_text(hasher, dtype_name(tensors[i].dtype));
-    add_number(hasher, tensors[i].shape.size());
-    for (const std::int64_t extent : tensors[i].shape)
+  for (const NamedContent& tensor : tensors) {
+    add_text(hasher, tensor.name);
+    add_text(hasher, dtype_name(tensor.dtype));
+    add_number(hasher, tensor.shape->size());
+    for (const std::int64_t extent : *tensor.shape)
       add_number(hasher, static_cast<std::uint64_t>(extent));
-    hasher.update(digests[i]);
+    hasher.update(tensor.digest);
   }
   return to_hex(hasher.finish());
+}
+
+std::string digest_of_contents(const Checkpoint& checkpoint,
+                               const std::vector<Digest256>& digests) {
+  std::vector<NamedContent> tensors;
+  for (std::size_t i = 0; i < digests.size(); ++i) {
+    const TensorInfo& info = checkpoint.tensors()[i];
+    tensors.push_back({info.name, info.dtype, &info.shape, digests[i]});
+  }
+  return digest_of_contents(std::move(tensors));
+}
+
+}  // namespace ops
+
+Result<std::string> content_digest(const Checkpoint& checkpoint, unsigned thread_count,
+                                   const RunContext& context) {
+  KILTER_ASSIGN(const std::vector<Digest256> digests,
+                ops::tensor_digests(checkpoint, thread_count, context));
+  return ops::digest_of_contents(checkpoint, digests);
 }
 
 }  // namespace kilter

@@ -54,14 +54,6 @@ const Json* own_value(const Recipe& recipe, const char* key) {
   return found == recipe.own.end() ? nullptr : &*found;
 }
 
-/// Where the file will still be found from another folder.
-std::string lasting_address(const std::string& address) {
-  if (address.find("://") != std::string::npos) return address;
-  std::error_code error;
-  const auto path = std::filesystem::absolute(address, error);
-  return error ? address : path.lexically_normal().string();
-}
-
 }  // namespace
 
 std::string write_recipe(const Recipe& recipe) {
@@ -176,6 +168,13 @@ std::vector<std::string> recipe_addresses(const Recipe& recipe) {
   std::vector<std::string> out;
   for (const RecipeInput& input : recipe.inputs) out.push_back(input.address);
   return out;
+}
+
+std::string lasting_address(const std::string& address) {
+  if (address.find("://") != std::string::npos) return address;
+  std::error_code error;
+  const auto path = std::filesystem::absolute(address, error);
+  return error ? address : path.lexically_normal().string();
 }
 
 Result<std::vector<RecipeInput>> describe_inputs(const std::vector<WeightsInput>& inputs,

@@ -56,6 +56,9 @@ Json dtype_rules_json(const DTypeRules& rules);
 /// Addresses of the inputs, in order.
 std::vector<std::string> recipe_addresses(const Recipe& recipe);
 
+/// An address that still leads there from another folder.
+std::string lasting_address(const std::string& address);
+
 /// Each input with its address (absolute, if it is a path) and digest; zeros in a dry run.
 Result<std::vector<RecipeInput>> describe_inputs(const std::vector<WeightsInput>& inputs,
                                                  const WeightsOptions& options);

@@ -13,15 +13,18 @@ constexpr RecipeVerb kVerbs[] = {
     {"adapter-extract", follow_adapter_extract},
     {"adapter-resize", follow_adapter_resize},
     {"adapter-combine", follow_adapter_combine},
+    {"ema", follow_ema},
+    {"average-federated", follow_average_federated},
 };
 
 }  // namespace
 
 std::span<const RecipeVerb> recipe_verbs() { return kVerbs; }
 
-Result<Follow> find_follow(const Recipe& recipe) {
-  for (const RecipeVerb& row : kVerbs)
-    if (row.name == recipe.verb) return row.follow;
+Result<Follow> find_follow(const Recipe& recipe, std::span<const RecipeVerb> further) {
+  for (const std::span<const RecipeVerb> rows : {recipe_verbs(), further})
+    for (const RecipeVerb& row : rows)
+      if (row.name == recipe.verb) return row.follow;
   return fail(Error(ErrorCode::kUnsupported, "the recipe is of a kind this program cannot follow")
                   .wanted("a verb of spec/recipe.md", recipe.verb)
                   .advise("use a newer Kilter"));

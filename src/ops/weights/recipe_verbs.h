@@ -19,8 +19,13 @@ struct RecipeVerb {
 };
 std::span<const RecipeVerb> recipe_verbs();
 
-/// Errors: kUnsupported if no row has the recipe's verb.
-Result<Follow> find_follow(const Recipe& recipe);
+/// In the table, or among `further` verbs. Errors: kUnsupported if no row has the recipe's verb.
+Result<Follow> find_follow(const Recipe& recipe, std::span<const RecipeVerb> further = {});
+
+/// reproduce(), which also knows the verbs of a floor above.
+Result<ReproduceReport> reproduce_with(const std::string& address, const std::string& target,
+                                       const WeightsOptions& options,
+                                       std::span<const RecipeVerb> further);
 
 Result<WeightsReport> follow_cast(const Recipe& recipe, const std::string& target,
                                   const WeightsOptions& how);
@@ -47,6 +52,11 @@ Result<WeightsReport> follow_rename(const Recipe& recipe, const std::string& tar
                                     const WeightsOptions& how);
 Result<WeightsReport> follow_shard(const Recipe& recipe, const std::string& target,
                                    const WeightsOptions& how);
+
+Result<WeightsReport> follow_average_federated(const Recipe& recipe, const std::string& target,
+                                               const WeightsOptions& how);
+Result<WeightsReport> follow_ema(const Recipe& recipe, const std::string& target,
+                                 const WeightsOptions& how);
 
 /// An operation's options that say the same as `how`.
 template <typename Options>

@@ -93,7 +93,7 @@ class Writer {
                                                                    write.tensor_names, records_));
       sink_->add_text(place_.stem + std::string(state_json::kSuffix), std::move(text));
     }
-    if (target_ != Target::kSafetensors)
+    if (target_ != Target::kSafetensors && !job_.recipe.empty())
       sink_->add_text(place_.stem + std::string(kRecipeSuffix), job_.recipe + "\n");
     return ok();
   }
@@ -156,9 +156,12 @@ class Writer {
 
   std::vector<std::pair<std::string, std::string>> metadata() const {
     std::vector<std::pair<std::string, std::string>> out;
-    if (data().format.find("safetensors") != std::string::npos && job_.companions &&
-        job_.keep_metadata)
+    const bool has_metadata = data().format.find("safetensors") != std::string::npos;
+    if (job_.belongings)
+      out = job_.belongings->metadata;
+    else if (has_metadata && job_.companions && job_.keep_metadata)
       out = data().metadata;
+    if (job_.recipe.empty() && job_.belongings) return out;
     std::erase_if(out, [](const auto& row) { return row.first == kRecipeKey; });
     const bool has_format =
         std::any_of(out.begin(), out.end(), [](const auto& row) { return row.first == "format"; });
@@ -172,6 +175,12 @@ class Writer {
     if (place_.is_folder)
       for (const auto& [name, text] : job_.texts)
         if (!text.empty()) sink_->add_text(name, text);
+    if (job_.belongings) {
+      if (place_.is_folder)
+        for (PlanOutput& file : job_.belongings->files)
+          job_.plan.outputs.push_back(std::move(file));
+      return;
+    }
     if (!data().root_is_folder || !job_.companions) return;
     const std::string config = changed_config(data(), job_);
     for (const std::uint32_t file : companion_files(data())) {
