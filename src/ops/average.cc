@@ -32,7 +32,8 @@ Result<WeightsReport> average(const std::vector<std::string>& sources, const std
   ops::Recipe recipe;
   recipe.own["weights"] = stated;
   WeightsReport report;
-  KILTER_TRY(ops::run_blend(inputs, std::move(request), std::move(recipe), target, options, report));
+  KILTER_TRY(
+      ops::run_blend(inputs, std::move(request), std::move(recipe), target, options, report));
   return report;
 }
 

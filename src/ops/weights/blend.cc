@@ -12,9 +12,9 @@ namespace kilter::ops {
 
 Status check_blend_dtype(const BlendOptions& options) {
   if (!options.dtype || has_float_values(*options.dtype)) return ok();
-  return fail(
-      Error(ErrorCode::kInvalidArgument, "weights cannot be computed in this dtype")
-          .wanted("f64, f32, bf16, f16, f8_e4m3fn or f8_e5m2", std::string(dtype_name(*options.dtype))));
+  return fail(Error(ErrorCode::kInvalidArgument, "weights cannot be computed in this dtype")
+                  .wanted("f64, f32, bf16, f16, f8_e4m3fn or f8_e5m2",
+                          std::string(dtype_name(*options.dtype))));
 }
 
 Result<std::vector<WeightsInput>> open_blend_inputs(const std::vector<std::string>& sources,

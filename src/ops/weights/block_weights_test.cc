@@ -1,9 +1,8 @@
 #include "ops/weights/block_weights.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <fmt/format.h>
 
 namespace kilter::ops {
 namespace {
