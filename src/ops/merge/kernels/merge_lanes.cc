@@ -165,20 +165,13 @@ void subtract_up_to_lanes(const double* base, const std::uint32_t* random, std::
     x[i] = (x[i] - base[i]) * (random[i] <= limit ? 1.0 : 0.0);
 }
 
-/// `count` is a multiple of the lanes.
-void kept_sums_lanes(const double* x, const double* base, const std::uint32_t* random,
-                     std::uint32_t limit, std::size_t count, double* all, double* kept) {
-  double all_sums[kMergeSumLanes] = {}, kept_sums[kMergeSumLanes] = {};
-  for (std::size_t i = 0; i < count; i += kMergeSumLanes) {
-    for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane) {
-      const double size = std::fabs(x[i + lane] - base[i + lane]);
-      all_sums[lane] += size;
-      kept_sums[lane] += size * (random[i + lane] <= limit ? 1.0 : 0.0);
-    }
-  }
-  for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane) {
-    all[lane] += all_sums[lane];
-    kept[lane] += kept_sums[lane];
+/// `x` becomes |x - base|, `kept` those with random <= limit.
+void kept_sizes_lanes(const double* base, const std::uint32_t* random, std::uint32_t limit,
+                      std::size_t count, double* x, double* kept) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const double size = std::fabs(x[i] - base[i]);
+    x[i] = size;
+    kept[i] = size * (random[i] <= limit ? 1.0 : 0.0);
   }
 }
 
@@ -275,7 +268,7 @@ HWY_EXPORT(keep_between_lanes);
 HWY_EXPORT(wide_subtract_between_lanes);
 HWY_EXPORT(narrow_subtract_between_lanes);
 HWY_EXPORT(subtract_up_to_lanes);
-HWY_EXPORT(kept_sums_lanes);
+HWY_EXPORT(kept_sizes_lanes);
 HWY_EXPORT(elected_lanes);
 HWY_EXPORT(keep_up_to_each_lanes);
 HWY_EXPORT(divide_by_chance_lanes);
@@ -379,17 +372,18 @@ void subtract_up_to(const double* base, const std::uint32_t* random, std::uint32
   HWY_DYNAMIC_DISPATCH(subtract_up_to_lanes)(base, random, limit, count, x);
 }
 
-KeptSums kept_sums(const double* x, const double* base, const std::uint32_t* random,
-                   std::uint32_t limit, std::size_t count) {
-  double all[kMergeSumLanes] = {}, kept[kMergeSumLanes] = {};
-  const std::size_t whole = count - count % kMergeSumLanes;
-  HWY_DYNAMIC_DISPATCH(kept_sums_lanes)(x, base, random, limit, whole, all, kept);
-  for (std::size_t i = whole; i < count; ++i) {
-    const double size = std::fabs(x[i] - base[i]);
-    all[i - whole] += size;
-    kept[i - whole] += size * (random[i] <= limit ? 1.0 : 0.0);
+KeptSums kept_sums(const double* base, const std::uint32_t* random, std::uint32_t limit,
+                   std::size_t count, double* x) {
+  constexpr std::size_t kAtATime = 1024;
+  double kept[kAtATime];
+  KeptSums out;
+  for (std::size_t at = 0; at < count; at += kAtATime) {
+    const std::size_t some = std::min(kAtATime, count - at);
+    HWY_DYNAMIC_DISPATCH(kept_sizes_lanes)(base + at, random + at, limit, some, x + at, kept);
+    out.all += magnitude_sum(x + at, some);
+    out.kept += magnitude_sum(kept, some);
   }
-  return {lane_total(all), lane_total(kept)};
+  return out;
 }
 
 void add_elected(const SignElection& election, const double* base, std::size_t count, double* out) {
