@@ -7,6 +7,7 @@
 #include "base/try.h"
 #include "io/file_system.h"
 #include "ops/merge/recipe/output_config.h"
+#include "ops/merge/recipe/output_tokenizer.h"
 #include "ops/merge/recipe/recipe_plan.h"
 #include "ops/weights/recipe_verbs.h"
 #include "ops/weights/weights_output.h"
@@ -24,7 +25,15 @@ class RecipeMerge {
 
   Result<WeightsReport> run(const std::string& target) {
     KILTER_TRY(open_models());
-    KILTER_ASSIGN(RecipePlan plan, plan_recipe({&recipe_, &models_, options_.allow}));
+    if (recipe_.tokenizer) {
+      KILTER_ASSIGN(tokens_,
+                    align_tokens(*recipe_.tokenizer, models_, merged_models(), base_model()));
+    }
+    const TokenAlignment* const tokens = recipe_.tokenizer ? &tokens_ : nullptr;
+    KILTER_ASSIGN(RecipePlan plan, plan_recipe({&recipe_, &models_, tokens, options_.allow}));
+    const std::size_t pattern = base_model().value_or(0);
+    KILTER_ASSIGN(auto texts, tokenizer_texts(recipe_, models_, tokens, pattern));
+    texts.merge(output_texts(recipe_, models_, plan, tokens, pattern));
     if (!options_.dry_run) KILTER_TRY(add_kernels(plan));
     WeightsReport report;
     report.verb = "merge " + std::string(merge_method_name(recipe_.method));
@@ -32,9 +41,9 @@ class RecipeMerge {
     report.tensors = plan.tensors;
     KILTER_ASSIGN(std::string recipe, record());
     WeightsJob job;
-    job.base = &base_model().input;
+    job.base = &models_[pattern].input;
     job.recipe = std::move(recipe);
-    job.texts = output_texts(recipe_, models_, plan, base_number());
+    job.texts = std::move(texts);
     job.plan = std::move(plan.plan);
     KILTER_TRY(write_weights(std::move(job), target, options_, report));
     return report;
@@ -50,13 +59,28 @@ class RecipeMerge {
     return ok();
   }
 
-  /// Whose config and tokenizer go along.
-  std::size_t base_number() const {
-    if (!recipe_.base) return 0;
-    const std::vector<ModelName> names = recipe_.models();
-    return static_cast<std::size_t>(std::ranges::find(names, *recipe_.base) - names.begin());
+  std::size_t number_of(const ModelName& name) const {
+    return static_cast<std::size_t>(std::ranges::find(models_, name, &RecipeModel::name) -
+                                    models_.begin());
   }
-  const RecipeModel& base_model() const { return models_[base_number()]; }
+  /// Its config and tokenizer go along, if there is one; else the first model's.
+  std::optional<std::size_t> base_model() const {
+    if (!recipe_.base) return std::nullopt;
+    return number_of(*recipe_.base);
+  }
+
+  /// Those whose weights go into the output: tokens may come from others.
+  std::vector<std::size_t> merged_models() const {
+    std::vector<std::size_t> out;
+    const auto add = [&out](std::size_t model) {
+      if (std::ranges::find(out, model) == out.end()) out.push_back(model);
+    };
+    if (const auto base = base_model()) add(*base);
+    for (const RecipeModule& module : recipe_.modules)
+      for (const RecipeSlice& slice : module.slices)
+        for (const RecipeSource& source : slice.sources) add(number_of(source.model));
+    return out;
+  }
 
   Status add_kernels(RecipePlan& plan) const {
     MergePasses passes;
@@ -84,6 +108,7 @@ class RecipeMerge {
   std::vector<std::string> addresses_;  // of recipe_.models()
   const WeightsOptions& options_;
   std::vector<RecipeModel> models_;
+  TokenAlignment tokens_;
 };
 
 }  // namespace

@@ -7,14 +7,16 @@ namespace {
 
 class OutputConfig {
  public:
-  OutputConfig(const std::vector<RecipeModel>& models, const RecipePlan& plan, std::size_t base)
-      : models_(models), plan_(plan), base_(base), config_(models[base].config) {}
+  OutputConfig(const std::vector<RecipeModel>& models, const RecipePlan& plan,
+               const TokenAlignment* tokens, std::size_t base)
+      : models_(models), plan_(plan), tokens_(tokens), base_(base), config_(models[base].config) {}
 
   std::string run() {
     if (!config_.is_object()) return "";
     state_dtype();
     if (!plan_.layers.empty()) count_layers();
     if (plan_.has_head) untie();
+    if (tokens_ != nullptr) count_tokens();
     return dump_json(config_) + "\n";
   }
 
@@ -75,8 +77,20 @@ class OutputConfig {
     if (Json* const where = holder(kKey); where != nullptr) (*where)[kKey] = false;
   }
 
+  void count_tokens() {
+    if (Json* const where = holder("vocab_size"); where != nullptr)
+      (*where)["vocab_size"] = tokens_->rows;
+    if (tokens_->tokenizer == base_) return;
+    for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) {
+      const Json* const its = models_[tokens_->tokenizer].find_config(key);
+      Json* const where = holder(key);
+      if (its != nullptr && where != nullptr) (*where)[key] = *its;
+    }
+  }
+
   const std::vector<RecipeModel>& models_;
   const RecipePlan& plan_;
+  const TokenAlignment* tokens_;
   std::size_t base_;
   Json config_;
 };
@@ -85,10 +99,11 @@ class OutputConfig {
 
 std::map<std::string, std::string> output_texts(const MergeRecipe& recipe,
                                                 const std::vector<RecipeModel>& models,
-                                                const RecipePlan& plan, std::size_t base) {
+                                                const RecipePlan& plan,
+                                                const TokenAlignment* tokens, std::size_t base) {
   std::map<std::string, std::string> out;
   out["mergekit_config.yml"] = recipe.text;
-  std::string config = OutputConfig(models, plan, base).run();
+  std::string config = OutputConfig(models, plan, tokens, base).run();
   if (!config.empty()) out["config.json"] = std::move(config);
   return out;
 }

@@ -25,10 +25,17 @@ DType promoted_dtype(DType a, DType b) {
   return a == DType::kF64 || b == DType::kF64 ? DType::kF64 : DType::kF32;
 }
 
+/// What is lost if `from` is rounded to `to`.
+bool rounds_away(DType from, DType to) {
+  return from != to &&
+         (dtype_row(to).bits < dtype_row(from).bits || to == DType::kF16 || to == DType::kBF16);
+}
+
 /// The tensor of one input that goes into an output.
 struct Member {
   std::size_t input = 0;  // of the frame
-  std::size_t tensor = 0;
+  PlanInput from;
+  TensorInfo info;  // of `from`
 };
 
 /// An output tensor in the making.
@@ -44,7 +51,10 @@ struct Joined {
 class RecipePlanner {
  public:
   explicit RecipePlanner(const RecipePlanRequest& request)
-      : recipe_(*request.recipe), models_(*request.models), allow_(request.allow) {
+      : recipe_(*request.recipe),
+        models_(*request.models),
+        tokens_(request.tokens),
+        allow_(request.allow) {
     for (const RecipeModel& model : models_) {
       names_.push_back(model.name);
       marks_.emplace_back(model.input.names.size());
@@ -193,12 +203,11 @@ class RecipePlanner {
       skip(frame, joined, head ? "config.json ties it to the embeddings" : "programs compute it");
       return ok();
     }
-    gather(frame, joined);
+    KILTER_TRY(gather(frame, joined));
     if (joined.members.empty()) return ok();
     out_.has_head = out_.has_head || head;
-    const bool floats = std::ranges::all_of(joined.members, [&](const Member& member) {
-      return has_float_values(info_of(frame, member).dtype);
-    });
+    const bool floats = std::ranges::all_of(
+        joined.members, [](const Member& member) { return has_float_values(member.info.dtype); });
     if (!floats) return add_values(frame, std::move(joined));
     const MergeNeeds needs = merge_needs(recipe_.method);
     const std::size_t terms = joined.members.size() - (joined.base ? 1 : 0);
@@ -221,23 +230,22 @@ class RecipePlanner {
     }
   }
 
-  const TensorInfo& info_of(const SliceFrame& frame, const Member& member) const {
-    return models_[frame.inputs[member.input].model].input.info(member.tensor);
-  }
   const std::string& path_of(const SliceFrame& frame, const Member& member) const {
     return models_[frame.inputs[member.input].model].input.address;
   }
 
   /// The tensor in each input that has it as it should be. The reference comes first where the
   /// others are judged.
-  void gather(const SliceFrame& frame, Joined& joined) {
+  Status gather(const SliceFrame& frame, Joined& joined) {
     const std::size_t first = frame.base.value_or(0);
     std::vector<std::optional<Member>> found(frame.inputs.size());
-    for (std::size_t i = 0; i < frame.inputs.size(); ++i) found[i] = find(frame, joined, i);
+    for (std::size_t i = 0; i < frame.inputs.size(); ++i) {
+      KILTER_ASSIGN(found[i], find(frame, joined, i));
+    }
     std::optional<Member> judge = found[first];
     for (const auto& one : found)
       if (!judge && one) judge = one;
-    if (!judge) return;
+    if (!judge) return ok();
     bool fits = true;
     for (auto& one : found) {
       if (!one || fits_shape(frame, joined, *judge, *one)) continue;
@@ -246,36 +254,66 @@ class RecipePlanner {
     }
     if (!fits) {  // allowed: the first's values alone
       joined.members = {*judge};
-      return;
+      return ok();
     }
     for (std::size_t i = 0; i < found.size(); ++i) {
       if (!found[i]) continue;
       if (frame.base && *frame.base == i) joined.base = joined.members.size();
-      joined.members.push_back(*found[i]);
+      joined.members.push_back(std::move(*found[i]));
     }
+    return ok();
   }
 
-  std::optional<Member> find(const SliceFrame& frame, Joined& joined, std::size_t i) {
+  Result<std::optional<Member>> find(const SliceFrame& frame, Joined& joined, std::size_t i) {
     const SliceInput& input = frame.inputs[i];
     const RecipeModel& model = models_[input.model];
     const std::string& name = joined.names[i];
-    if (const auto tensor = model.input.find(name)) {
+    std::optional<std::size_t> tensor = model.input.find(name);
+    if (tensor) {
       mark_of(input, *tensor).used = true;
-      return Member{i, *tensor};
-    }
-    const auto embedding = model.token_embedding();
-    if (is_head_name(name) && name.ends_with("weight") && embedding &&
-        model.ties_heads().value_or(true)) {
+    } else if (tensor = tied_tensor(model, name); tensor) {
       note(joined.row, "the head of " + model.input.address + " is its embeddings");
-      return Member{i, *model.input.find(*embedding)};
+    } else {
+      if (mismatches_.allowed(Allow::kMissing, model.input.address, name, "is missing"))
+        note(joined.row, "missing in " + model.input.address);
+      return std::optional<Member>();
     }
-    if (mismatches_.allowed(Allow::kMissing, model.input.address, name, "is missing"))
-      note(joined.row, "missing in " + model.input.address);
-    return std::nullopt;
+    KILTER_ASSIGN(Member member, member_of(input.model, *tensor, name));
+    member.input = i;
+    return std::optional(std::move(member));
+  }
+
+  /// The embeddings, for a head that shares their numbers.
+  static std::optional<std::size_t> tied_tensor(const RecipeModel& model, const std::string& name) {
+    if (!is_head_name(name) || !name.ends_with("weight") || !model.ties_heads().value_or(true))
+      return std::nullopt;
+    const auto embedding = model.token_embedding();
+    return embedding ? model.input.find(*embedding) : std::nullopt;
+  }
+
+  /// With the output's rows, where rows are tokens and the recipe aligns them.
+  Result<Member> member_of(std::size_t model, std::size_t tensor, const std::string& name) const {
+    const WeightsInput& input = models_[model].input;
+    Member out;
+    out.from = {input.checkpoint.source(), InputKind::kTensor, tensor, 0};
+    out.info = input.info(tensor);
+    const bool tokens = tokens_ != nullptr && !out.info.shape.empty() &&
+                        (is_head_name(name) || is_token_embedding_name(name));
+    if (!tokens || !has_float_values(out.info.dtype)) return out;
+    std::vector<TokenTensor> tensors;
+    for (const RecipeModel& one : models_) {
+      std::optional<std::size_t> its = one.input.find(name);
+      if (!its) its = tied_tensor(one, name);
+      tensors.push_back(its ? TokenTensor{one.input.checkpoint.source(), *its} : TokenTensor{});
+    }
+    KILTER_ASSIGN(auto rows, make_row_source(*tokens_, model, name, std::move(tensors)));
+    out.info = rows->index().tensors.front();
+    out.from = {std::move(rows), InputKind::kTensor, 0, 0};
+    return out;
   }
 
   bool fits_shape(const SliceFrame& frame, Joined& joined, const Member& judge, const Member& one) {
-    const TensorInfo &wanted = info_of(frame, judge), &its = info_of(frame, one);
+    const TensorInfo &wanted = judge.info, &its = one.info;
     if (its.shape == wanted.shape) return true;
     std::string what =
         fmt::format("is {}, not {}", recipe_shape_text(its), recipe_shape_text(wanted));
@@ -287,14 +325,9 @@ class RecipePlanner {
     return false;
   }
 
-  PlanInput input_of(const SliceFrame& frame, const Member& member) const {
-    const WeightsInput& input = models_[frame.inputs[member.input].model].input;
-    return {input.checkpoint.source(), InputKind::kTensor, member.tensor, 0};
-  }
-
   /// Integers and the like: one for all.
   Status add_values(const SliceFrame& frame, Joined joined) {
-    const TensorInfo& info = info_of(frame, joined.members.front());
+    const TensorInfo& info = joined.members.front().info;
     PlanOutput output;
     output.name = joined.name;
     output.dtype = info.dtype;
@@ -302,13 +335,13 @@ class RecipePlanner {
     output.bytes = info.bytes();
     std::vector<std::string> paths;
     for (const Member& member : joined.members) {
-      const TensorInfo& its = info_of(frame, member);
+      const TensorInfo& its = member.info;
       if (its.dtype != info.dtype &&
           !mismatches_.allowed(
               Allow::kValues, path_of(frame, member), joined.name,
               fmt::format("is {}, not {}", recipe_shape_text(its), recipe_shape_text(info))))
         return ok();
-      output.inputs.push_back(input_of(frame, member));
+      output.inputs.push_back(member.from);
       paths.push_back(path_of(frame, member));
     }
     if (allow_.contains(Allow::kValues)) output.inputs.resize(1);
@@ -326,7 +359,7 @@ class RecipePlanner {
 
   /// `complete`: by the recipe's method; else the one member as it is.
   Status add_merge(const SliceFrame& frame, Joined joined, bool complete) {
-    const TensorInfo& info = info_of(frame, joined.members.front());
+    const TensorInfo& info = joined.members.front().info;
     TensorMerge merge;
     merge.name = joined.name;
     merge.shape = info.shape;
@@ -337,16 +370,16 @@ class RecipePlanner {
     merge.allow_too_large = allow_.contains(Allow::kOverflow);
     merge.allow_not_finite = allow_.contains(Allow::kNonFinite);
     merge.parameters = merge_defaults(merge.method);
-    DType together = info.dtype;
+    std::optional<DType> together;
     for (std::size_t i = 0; i < joined.members.size(); ++i) {
       KILTER_ASSIGN(MergeTerm term, term_of(frame, joined, i, complete));
-      together = promoted_dtype(together, term.dtype);
+      together = promoted_dtype(together.value_or(term.dtype), term.dtype);
       if (joined.base == i)
         merge.base = std::move(term);
       else
         merge.terms.push_back(std::move(term));
     }
-    merge.to = recipe_.out_dtype ? *recipe_.out_dtype : recipe_.dtype.value_or(together);
+    merge.to = recipe_.out_dtype ? *recipe_.out_dtype : recipe_.dtype.value_or(*together);
     if (complete) {
       const ParameterPlace place{joined.name, joined.position, levels(frame, nullptr)};
       KILTER_TRY(read_tensor_parameters(merge.method, place, merge.parameters));
@@ -372,9 +405,15 @@ class RecipePlanner {
     const Member& member = joined.members[i];
     const SliceInput& input = frame.inputs[member.input];
     MergeTerm term;
-    term.input = input_of(frame, member);
-    term.dtype = info_of(frame, member).dtype;
+    term.input = member.from;
+    term.dtype = member.info.dtype;
     term.path = path_of(frame, member);
+    if (recipe_.compat == MergeCompat::kMergekit && recipe_.dtype &&
+        rounds_away(term.dtype, *recipe_.dtype)) {  // mergekit casts first and merges then
+      term.input = {make_rounded_source(member.from.source, member.from.index, *recipe_.dtype),
+                    InputKind::kTensor, 0, 0};
+      term.dtype = *recipe_.dtype;
+    }
     if (!complete || joined.base == i) return term;
     const ParameterPlace place{joined.names[member.input], joined.position,
                                levels(frame, input.source)};
@@ -430,6 +469,7 @@ class RecipePlanner {
 
   const MergeRecipe& recipe_;
   const std::vector<RecipeModel>& models_;
+  const TokenAlignment* tokens_;
   const std::set<Allow>& allow_;
   Mismatches mismatches_{allow_};
   std::vector<ModelName> names_;

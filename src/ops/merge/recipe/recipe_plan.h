@@ -7,6 +7,7 @@
 
 #include "flow/plan.h"
 #include "ops/merge/recipe/recipe_models.h"
+#include "ops/merge/recipe/token_alignment.h"
 #include "ops/merge/tensor_merge.h"
 
 namespace kilter::ops {
@@ -29,6 +30,8 @@ struct RecipePlan {
 struct RecipePlanRequest {
   const MergeRecipe* recipe = nullptr;
   const std::vector<RecipeModel>* models = nullptr;  ///< as recipe->models() has them
+  /// Where the recipe has a tokenizer: what rows become. Must outlive the plan's run.
+  const TokenAlignment* tokens = nullptr;
   std::set<Allow> allow;
 };
 
