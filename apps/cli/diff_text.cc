@@ -58,6 +58,25 @@ std::string row_text(const TensorDiff& row) {
          numbers_text(row);
 }
 
+/// Where it has another name or order in B.
+std::string match_text(const TensorDiff& row) {
+  std::string out;
+  if (!row.name_b.empty()) out += "  in B " + escape_text(row.name_b);
+  if (!row.layout.empty()) out += "  (" + row.layout + ")";
+  return out;
+}
+
+void print_rules(const CheckpointDiff& diff) {
+  std::map<std::string, std::size_t> rules;
+  for (const TensorDiff& row : diff.tensors) {
+    if (!row.rule.empty()) ++rules["under another name by: " + row.rule];
+    const bool in_parts = row.layout.starts_with("rows");
+    if (!row.layout.empty() && !in_parts) ++rules["in another order: " + row.layout];
+  }
+  for (const auto& [rule, count] : rules)
+    std::printf("  %s %s\n", format_count(count).c_str(), escape_text(rule).c_str());
+}
+
 std::string mark(WeightChange change, const Style& style) {
   if (change == WeightChange::kOnlyInA) return style.bad("-");
   if (change == WeightChange::kOnlyInB) return style.good("+");
@@ -147,8 +166,9 @@ void print_checkpoint_diff(const CheckpointDiff& diff, const Terminal& terminal,
   const std::vector<const TensorDiff*> rows = shown_rows(diff, all);
   const std::size_t count = all ? rows.size() : std::min(rows.size(), kDiffRowsMax);
   for (std::size_t i = 0; i < count; ++i)
-    std::printf("%s %s  %s\n", mark(rows[i]->change, style).c_str(),
-                style.name(escape_text(rows[i]->name)).c_str(), row_text(*rows[i]).c_str());
+    std::printf("%s %s  %s%s\n", mark(rows[i]->change, style).c_str(),
+                style.name(escape_text(rows[i]->name)).c_str(), row_text(*rows[i]).c_str(),
+                style.dim(match_text(*rows[i])).c_str());
   if (count < rows.size())
     std::printf("  … %s more: --all lists them\n", format_count(rows.size() - count).c_str());
   std::map<WeightChange, std::size_t> kinds;
@@ -158,6 +178,7 @@ void print_checkpoint_diff(const CheckpointDiff& diff, const Terminal& terminal,
     tally +=
         (tally.empty() ? "" : ", ") + format_count(number) + " " + std::string(change_name(kind));
   std::printf("%s\n", tally.empty() ? "no tensors" : tally.c_str());
+  print_rules(diff);
   if (diff.total.changed > 0) std::printf("in all: %s\n", numbers_text(diff.total).c_str());
 }
 

@@ -70,9 +70,11 @@ std::string kind_cell(const TensorDiff& row, bool of_a) {
 }
 
 std::string diff_row(const TensorDiff& row) {
+  std::string change(change_name(row.change));
+  if (!row.name_b.empty()) change += ", in B " + row.name_b + " (" + row.rule + ")";
+  if (!row.layout.empty()) change += ", " + row.layout;
   std::string out = "<tr><td class=\"name\">" + html_text(row.name, 200) + "</td><td>" +
-                    html_text(change_name(row.change)) + "</td>" + kind_cell(row, true) +
-                    kind_cell(row, false);
+                    html_text(change, 300) + "</td>" + kind_cell(row, true) + kind_cell(row, false);
   if (!was_compared(row.change)) {
     for (int i = 0; i < 5; ++i) out += html_number_cell(-1, "");
     return out + "</tr>\n";

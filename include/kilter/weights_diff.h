@@ -29,7 +29,11 @@ std::string_view change_name(WeightChange change);
 
 /// Sums are over elements that are finite in both; binary64.
 struct TensorDiff {
-  std::string name;
+  std::string name;    ///< in A; in B where only B has it
+  std::string name_b;  ///< where it is another one
+  std::string rule;    ///< what matched two names, for people; empty where they are the same
+  std::string
+      layout;  ///< "transposed", "rotary", "rows 0 to 1,024 of A"; empty: element by element
   WeightChange change = WeightChange::kIdentical;
   DType dtype_a = DType::kF32, dtype_b = DType::kF32;
   std::vector<std::int64_t> shape_a, shape_b;
@@ -81,7 +85,9 @@ struct CheckpointDiff {
 };
 
 /// Tensors are matched by name, without a container (`state_dict`, `model`, …) that holds all of
-/// them. Results do not depend on the number of threads.
+/// them; what is left by what wrappers and libraries make of names, by tensors one of the two has
+/// fused, and by equal content. A matrix that is the other's transpose is compared as such, and so
+/// are queries and keys in Meta's order of rows. Results do not depend on the number of threads.
 /// Errors: as open_checkpoint(); kIo, kCorrupt, kCancelled.
 Result<CheckpointDiff> diff_checkpoints(const std::string& a, const std::string& b,
                                         const DiffOptions& options = {});

@@ -7,6 +7,8 @@
 
 #include "base/try.h"
 #include "ops/diff/documents.h"
+#include "ops/diff/layouts.h"
+#include "ops/diff/matching.h"
 #include "ops/weights/tensor_pairs.h"
 #include "tensor/kernels/float_values.h"
 
@@ -29,6 +31,16 @@ void finish(TensorDiff& row, const DifferenceSums& sums) {
   row.relative_norm = sums.a_squares > 0 ? std::sqrt(sums.squares / sums.a_squares) : 0;
 }
 
+std::vector<std::int64_t> rows_of(std::vector<std::int64_t> shape,
+                                  const std::optional<std::uint64_t>& rows) {
+  if (rows) shape[0] = static_cast<std::int64_t>(*rows);
+  return shape;
+}
+
+bool is_reversed(const std::vector<std::int64_t>& a, const std::vector<std::int64_t>& b) {
+  return a.size() == 2 && b.size() == 2 && a[0] == b[1] && a[1] == b[0];
+}
+
 class Comparison {
  public:
   Comparison(const WeightsInput& a, const WeightsInput& b, const DiffOptions& options)
@@ -38,51 +50,72 @@ class Comparison {
     const auto begun = std::chrono::steady_clock::now();
     out_.a = a_.address;
     out_.b = b_.address;
-    match();
+    KILTER_ASSIGN(matches_, match_tensors(a_, b_, options_.thread_count, options_.context));
+    for (std::size_t i = 0; i < matches_.size(); ++i) add_row(i);
     KILTER_TRY(compare());
+    KILTER_TRY(try_layouts());
+    total();
     KILTER_TRY(compare_documents(a_, b_, options_.context, out_));
     for (const TensorDiff& row : out_.tensors)
-      out_.same = out_.same && row.change == WeightChange::kIdentical;
+      out_.same = out_.same && row.change == WeightChange::kIdentical && row.rule.empty() &&
+                  row.layout.empty();
     out_.same = out_.same && out_.texts.empty();
     out_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     return std::move(out_);
   }
 
  private:
-  void match() {
-    for (std::size_t i = 0; i < a_.names.size(); ++i) {
-      const auto other = b_.find(a_.names[i]);
-      const TensorInfo& info = a_.info(i);
-      TensorDiff row;
-      row.name = a_.names[i];
-      row.dtype_a = info.dtype;
-      row.shape_a = info.shape;
-      row.change = WeightChange::kOnlyInA;
-      if (other) add_pair(i, *other, row);
-      out_.tensors.push_back(std::move(row));
+  void add_row(std::size_t at) {
+    const TensorMatch& match = matches_[at];
+    TensorDiff row;
+    row.rule = match.rule;
+    row.change = match.a ? WeightChange::kOnlyInA : WeightChange::kOnlyInB;
+    if (match.a) {
+      row.name = a_.names[*match.a];
+      row.dtype_a = a_.info(*match.a).dtype;
+      row.shape_a = a_.info(*match.a).shape;
     }
-    for (std::size_t i = 0; i < b_.names.size(); ++i) {
-      if (a_.find(b_.names[i])) continue;
-      TensorDiff row;
-      row.name = b_.names[i];
-      row.dtype_b = b_.info(i).dtype;
-      row.shape_b = b_.info(i).shape;
-      row.change = WeightChange::kOnlyInB;
-      out_.tensors.push_back(std::move(row));
+    if (match.b) {
+      (match.a ? row.name_b : row.name) = b_.names[*match.b];
+      row.dtype_b = b_.info(*match.b).dtype;
+      row.shape_b = b_.info(*match.b).shape;
     }
+    if (row.name_b == row.name) row.name_b.clear();
+    if (match.a && match.b) add_pair(match, row);
+    out_.tensors.push_back(std::move(row));
   }
 
-  void add_pair(std::size_t a, std::size_t b, TensorDiff& row) {
-    const TensorInfo &left = a_.info(a), &right = b_.info(b);
-    row.dtype_b = right.dtype;
-    row.shape_b = right.shape;
+  /// Which rows of a fused tensor these are.
+  static std::string run_layout(const TensorMatch& match, const TensorDiff& row) {
+    if (!match.row_count) return {};
+    const bool in_a = row.shape_a[0] != static_cast<std::int64_t>(*match.row_count);
+    const std::uint64_t first = in_a ? match.first_row_a : match.first_row_b;
+    return "rows " + std::to_string(first) + " to " + std::to_string(first + *match.row_count) +
+           (in_a ? " of A" : " of B");
+  }
+
+  void add_pair(const TensorMatch& match, TensorDiff& row) {
+    const TensorInfo &left = a_.info(*match.a), &right = b_.info(*match.b);
+    const auto shape_a = rows_of(left.shape, match.row_count);
+    const auto shape_b = rows_of(right.shape, match.row_count);
+    const bool reversed = shape_a != shape_b && is_reversed(shape_a, shape_b);
     row.change = WeightChange::kShapeChanged;
-    if (left.shape != right.shape) return;
-    TensorPair pair{&a_, &b_, a, b, left.dtype, right.dtype, false, left.element_count()};
+    if (shape_a != shape_b && !reversed) return;
+    TensorPair pair{&a_, &b_, *match.a, *match.b, left.dtype, right.dtype, false, 1, {}, {}};
+    for (const std::int64_t size : shape_a) pair.elements *= static_cast<std::uint64_t>(size);
     pair.floats = has_float_values(left.dtype) && has_float_values(right.dtype);
+    if ((reversed || match.row_count) && !pair.floats) return;  // views are of floats
     row.change = WeightChange::kTypeChanged;
     if (!pair.floats && left.dtype != right.dtype) return;
     row.change = WeightChange::kChanged;
+    row.layout = reversed ? "transposed" : run_layout(match, row);
+    if (reversed)
+      pair.view_b = {Layout::kTransposed, 0, static_cast<std::uint64_t>(shape_a[0]),
+                     static_cast<std::uint64_t>(shape_a[1]), 0};
+    if (match.row_count && *match.row_count > 0) {
+      pair.view_a.first = match.first_row_a * (pair.elements / *match.row_count);
+      pair.view_b.first = match.first_row_b * (pair.elements / *match.row_count);
+    }
     if (!pair.floats && dtype_row(left.dtype).bits % 8 != 0) {  // packed: counted by bytes
       pair.dtype_a = pair.dtype_b = DType::kU8;
       pair.elements = left.bytes();
@@ -92,31 +125,108 @@ class Comparison {
   }
 
   Status compare() {
-    KILTER_ASSIGN(const std::vector<PairSums> sums,
-                  sum_pairs(pairs_, options_.thread_count, options_.context));
-    DifferenceSums all;
+    KILTER_ASSIGN(sums_, sum_pairs(pairs_, options_.thread_count, options_.context));
     for (std::size_t p = 0; p < pairs_.size(); ++p) {
-      settle(pairs_[p], out_.tensors[rows_[p]], sums[p]);
-      all += sums[p].sums;
+      settle(p);
+      out_.read_bytes += pairs_[p].elements *
+                         (dtype_row(pairs_[p].dtype_a).bits + dtype_row(pairs_[p].dtype_b).bits) /
+                         8;
     }
-    finish(out_.total, all);
     return ok();
   }
 
-  void settle(const TensorPair& pair, TensorDiff& row, const PairSums& whole) {
-    finish(row, whole.sums);
-    const bool same = pair.elements == 0 ? pair.dtype_a == pair.dtype_b : whole.same_bits;
+  void settle(std::size_t p) {
+    TensorDiff& row = out_.tensors[rows_[p]];
+    finish(row, sums_[p].sums);
+    const bool same =
+        pairs_[p].elements == 0 ? pairs_[p].dtype_a == pairs_[p].dtype_b : sums_[p].same_bits;
+    row.change = WeightChange::kChanged;
     if (same)
       row.change = WeightChange::kIdentical;
-    else if (pair.dtype_a != pair.dtype_b && whole.same_rounded)
+    else if (pairs_[p].dtype_a != pairs_[p].dtype_b && sums_[p].same_rounded)
       row.change = WeightChange::kEqualAfterRounding;
-    out_.read_bytes += a_.info(pair.a).bytes() + b_.info(pair.b).bytes();
   }
 
+  /// A matrix of floats that has little to do with its partner may be it in another order.
+  bool may_have_other_layout(std::size_t p) const {
+    const TensorDiff& row = out_.tensors[rows_[p]];
+    return row.change == WeightChange::kChanged && pairs_[p].floats && row.layout.empty() &&
+           row.shape_a.size() == 2 && row.cosine < kOtherLayoutCosine && pairs_[p].elements > 1;
+  }
+
+  Result<std::optional<LayoutGuess>> guess_layout(std::size_t p) const {
+    const TensorMatch& match = matches_[rows_[p]];
+    if (match.meta_is_a) {
+      KILTER_ASSIGN(auto guess, guess_rotary(pairs_[p], *match.meta_is_a));
+      if (guess) return guess;
+    }
+    const auto& shape = out_.tensors[rows_[p]].shape_a;
+    if (shape[0] != shape[1]) return std::nullopt;
+    return guess_transposed(pairs_[p]);
+  }
+
+  Status try_layouts() {
+    std::vector<std::size_t> tried;
+    std::vector<TensorPair> pairs;
+    std::vector<const char*> names;
+    for (std::size_t p = 0; p < pairs_.size(); ++p) {
+      forget_transpose(p);
+      if (!may_have_other_layout(p)) continue;
+      KILTER_ASSIGN(const auto guess, guess_layout(p));
+      if (!guess) continue;
+      tried.push_back(p);
+      names.push_back(guess->name);
+      pairs.push_back(pairs_[p]);
+      pairs.back().view_a = guess->view_a;
+      pairs.back().view_b = guess->view_b;
+    }
+    if (tried.empty()) return ok();
+    KILTER_ASSIGN(const std::vector<PairSums> sums,
+                  sum_pairs(pairs, options_.thread_count, options_.context));
+    for (std::size_t i = 0; i < tried.size(); ++i) adopt(tried[i], pairs[i], sums[i], names[i]);
+    return ok();
+  }
+
+  void adopt(std::size_t p, const TensorPair& pair, const PairSums& sums, const char* name) {
+    if (sums.sums.squares >= sums_[p].sums.squares) return;
+    pairs_[p] = pair;
+    sums_[p] = sums;
+    settle(p);
+    out_.tensors[rows_[p]].layout = name;
+  }
+
+  /// Shapes that are each other's reverse by chance.
+  void forget_transpose(std::size_t p) {
+    TensorDiff& row = out_.tensors[rows_[p]];
+    if (pairs_[p].view_b.layout != Layout::kTransposed || row.change != WeightChange::kChanged ||
+        row.cosine >= kTransposedCosine)
+      return;
+    TensorDiff unlike;
+    unlike.name = row.name;
+    unlike.name_b = row.name_b;
+    unlike.rule = row.rule;
+    unlike.dtype_a = row.dtype_a;
+    unlike.dtype_b = row.dtype_b;
+    unlike.shape_a = row.shape_a;
+    unlike.shape_b = row.shape_b;
+    unlike.change = WeightChange::kShapeChanged;
+    row = unlike;
+    sums_[p] = {};
+  }
+
+  void total() {
+    DifferenceSums all;
+    for (const PairSums& one : sums_) all += one.sums;
+    finish(out_.total, all);
+  }
+
+  static constexpr double kOtherLayoutCosine = 0.9, kTransposedCosine = 0.5;
   const WeightsInput& a_;
   const WeightsInput& b_;
   const DiffOptions& options_;
+  std::vector<TensorMatch> matches_;  // as out_.tensors
   std::vector<TensorPair> pairs_;
+  std::vector<PairSums> sums_;
   std::vector<std::size_t> rows_;  // of the pairs, in out_.tensors
   CheckpointDiff out_;
 };

@@ -86,7 +86,7 @@ def test_awkward_numbers(kilter, tmp_path):
 def test_what_is_here_and_there(kilter, tmp_path):
     save_file({"gone": torch.ones(2), "shape": torch.ones(2, 3), "n": torch.arange(9), "d": torch.ones(2)},
               tmp_path / "a.safetensors", {"step": "1"})
-    save_file({"new": torch.ones(2), "shape": torch.ones(3, 2), "n": torch.arange(9) // 8 * 8,
+    save_file({"new": torch.zeros(2), "shape": torch.ones(4, 2), "n": torch.arange(9) // 8 * 8,
                "d": torch.ones(2, dtype=torch.int32)}, tmp_path / "b.safetensors", {"step": "2"})
     report = diff(kilter, tmp_path / "a.safetensors", tmp_path / "b.safetensors", status=1)
     assert {tensor["name"]: tensor["change"] for tensor in report["tensors"]} == {
@@ -94,7 +94,7 @@ def test_what_is_here_and_there(kilter, tmp_path):
     assert row(report, "n")["changed"] == 7 and report["texts"] == [
         {"name": "__metadata__.step", "before": "1", "after": "2"}]
     text = kilter("diff", tmp_path / "a.safetensors", tmp_path / "b.safetensors", status=1).out
-    assert "- gone" in text and "+ new" in text and "f32 [2, 3] -> f32 [3, 2]" in text
+    assert "- gone" in text and "+ new" in text and "f32 [2, 3] -> f32 [4, 2]" in text
 
 
 def test_config_of_folders(kilter, tunes, tmp_path):

@@ -11,6 +11,9 @@ namespace {
 
 Json diff_tensor_json(const TensorDiff& row) {
   Json out = {{"name", row.name}, {"change", change_name(row.change)}};
+  if (!row.name_b.empty()) out["name_b"] = row.name_b;
+  if (!row.rule.empty()) out["rule"] = row.rule;
+  if (!row.layout.empty()) out["layout"] = row.layout;
   if (row.change != WeightChange::kOnlyInB) {
     out["dtype_a"] = dtype_name(row.dtype_a);
     out["shape_a"] = row.shape_a;

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/byte_reader.h"
 #include "base/raw_bytes.h"
 #include "base/run_jobs.h"
 #include "base/try.h"
-#include "flow/source.h"
 #include "tensor/kernels/float_values.h"
 
 namespace kilter::ops {
@@ -54,15 +54,15 @@ Result<PairSums> compare_part(const TensorPair& pair, std::uint64_t first, std::
                               const RunContext& context) {
   PairSums out;
   RawBytes a, b;
+  ElementReader from_a(*pair.input_a, pair.a, pair.view_a);
+  ElementReader from_b(*pair.input_b, pair.b, pair.view_b);
   for (std::uint64_t at = 0; at < count; at += kReadElements) {
     KILTER_TRY(context.check());
     const std::uint64_t some = std::min(kReadElements, count - at);
     a.resize(static_cast<std::size_t>(bytes_of(some, pair.dtype_a)));
     b.resize(static_cast<std::size_t>(bytes_of(some, pair.dtype_b)));
-    KILTER_TRY(pair.input_a->checkpoint.source()->read_tensor(
-        pair.a, bytes_of(first + at, pair.dtype_a), a));
-    KILTER_TRY(pair.input_b->checkpoint.source()->read_tensor(
-        pair.b, bytes_of(first + at, pair.dtype_b), b));
+    KILTER_TRY(from_a.read(first + at, bytes_of(1, pair.dtype_a), a));
+    KILTER_TRY(from_b.read(first + at, bytes_of(1, pair.dtype_b), b));
     const bool same = a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
     out.same_bits = out.same_bits && same && pair.dtype_a == pair.dtype_b;
     if (pair.floats)

@@ -7,6 +7,7 @@
 #include "kilter/dtype.h"
 #include "kilter/progress.h"
 
+#include "ops/diff/element_view.h"
 #include "ops/weights/weights_input.h"
 #include "tensor/kernels/difference_sums.h"
 
@@ -27,6 +28,7 @@ struct TensorPair {
   DType dtype_a = DType::kF32, dtype_b = DType::kF32;
   bool floats = false;  ///< false: of one dtype of whole bytes, compared by bits
   std::uint64_t elements = 0;
+  ElementView view_a = {}, view_b = {};  ///< other than plain: of dtypes of whole bytes
 };
 
 /// One result for each pair. Of several errors the first in order.
