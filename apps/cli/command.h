@@ -119,6 +119,7 @@ extern const CommandSpec kCastCommand;
 extern const CommandSpec kAverageCommand;
 extern const CommandSpec kMergeCommand;
 extern const CommandSpec kAdapterInspectCommand;
+extern const CommandSpec kAdapterApplyCommand;
 extern const CommandSpec kReproduceCommand;
 extern const CommandSpec kSaveCommand;
 extern const CommandSpec kLogCommand;

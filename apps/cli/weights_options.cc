@@ -71,6 +71,8 @@ void print_text(const WeightsReport& report, const Terminal& terminal, bool ever
   std::printf("  tensors  %s\n", tally.c_str());
   print_rows(report, style, every);
   print_errors(report, style);
+  for (const std::string& note : report.notes)
+    std::printf("  note     %s\n", escape_text(note).c_str());
   for (const auto& [name, bytes] : report.files)
     std::printf("  file     %s  %s\n", escape_text(name).c_str(), format_bytes(bytes).c_str());
   if (report.dry_run || report.seconds <= 0) return;

@@ -54,6 +54,7 @@ struct WeightsReport {
   std::vector<std::string> sources;
   std::vector<Tensor> tensors;
   std::vector<std::pair<std::string, std::uint64_t>> files;  ///< name, bytes
+  std::vector<std::string> notes;                            ///< what a reader should know
   std::string recipe;                                        ///< spec/recipe.md, as it was recorded
   std::uint64_t read_bytes = 0, written_bytes = 0;
   double seconds = 0;

@@ -9,6 +9,7 @@ constexpr RecipeVerb kVerbs[] = {
     {"merge-weighted", follow_merge},
     {"merge-slerp", follow_merge},
     {"merge-add-difference", follow_merge},
+    {"adapter-apply", follow_adapter_apply},
 };
 
 }  // namespace

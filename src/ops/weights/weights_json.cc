@@ -59,6 +59,7 @@ std::string weights_json(const WeightsReport& report) {
               {"dry_run", report.dry_run},
               {"tensors", std::move(tensors)},
               {"files", std::move(files)}};
+  if (!report.notes.empty()) out["notes"] = report.notes;
   if (auto recipe = parse_json(report.recipe); recipe && !report.dry_run)
     out["recipe"] = *std::move(recipe);
   if (report.verb == "cast" && !report.dry_run) {
