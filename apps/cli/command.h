@@ -122,6 +122,7 @@ extern const CommandSpec kAdapterInspectCommand;
 extern const CommandSpec kAdapterExtractCommand;
 extern const CommandSpec kAdapterResizeCommand;
 extern const CommandSpec kAdapterCombineCommand;
+extern const CommandSpec kAdapterApplyCommand;
 extern const CommandSpec kReproduceCommand;
 extern const CommandSpec kSaveCommand;
 extern const CommandSpec kLogCommand;

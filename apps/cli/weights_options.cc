@@ -104,6 +104,8 @@ void print_text(const WeightsReport& report, const Terminal& terminal, bool ever
   print_rows(report, style, every);
   print_other_values(report, style, every);
   print_errors(report, style);
+  for (const std::string& note : report.notes)
+    std::printf("  note     %s\n", escape_text(note).c_str());
   for (const auto& [name, bytes] : report.files)
     std::printf("  file     %s  %s\n", escape_text(name).c_str(), format_bytes(bytes).c_str());
   if (report.estimate)

@@ -46,6 +46,26 @@ struct AdapterReport {
 /// do not fit each other or a configuration that cannot be read.
 Result<AdapterReport> inspect_adapter(const std::string& address, const OpenOptions& options = {});
 
+struct AdapterStrength {
+  std::string address;
+  double strength = 1;
+};
+
+/// The base with adapters applied, one after the other as given, in binary64, rounded once into the
+/// base's dtypes. Strength s: W + s · ΔW for what adds; of what rescales or replaces (DoRA, IA3,
+/// modules_to_save) the way from the old tensor to the new one is gone s of it.
+///
+/// Bases: folders of transformers and diffusers, single files, and the original files of SD 1, 2
+/// and XL; layers are found whatever naming either side has.
+///
+/// Errors: kInvalidArgument naming the modules that are not in the base or do not fit it, with what
+/// would allow it (kMissing, kShape, kExtra: they are left out; whole tensors are added or take the
+/// base's place); kUnsupported for a quantized base and for adapters whose configuration no rule
+/// follows; kMalformed for NaN or infinity; kOutOfRange; as open_checkpoint().
+Result<WeightsReport> apply_adapters(const std::string& base,
+                                     const std::vector<AdapterStrength>& adapters,
+                                     const std::string& target, const WeightsOptions& options = {});
+
 /// Source: spec/cli-json.md.
 std::string adapter_json(const AdapterReport& report);
 

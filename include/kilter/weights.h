@@ -64,6 +64,7 @@ struct WeightsReport {
   std::vector<Tensor> tensors;
   std::vector<Value> values;                                 ///< of the first source
   std::vector<std::pair<std::string, std::uint64_t>> files;  ///< name, bytes
+  std::vector<std::string> notes;                            ///< what a reader should know
   std::string recipe;                                        ///< spec/recipe.md, as it was recorded
   std::uint64_t read_bytes = 0, written_bytes = 0;
   std::uint64_t resumed_bytes = 0;  ///< of the written ones: were there from an interrupted run

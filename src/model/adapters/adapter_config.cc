@@ -82,16 +82,25 @@ void note_unsupported(const Settings& settings, AdapterConfig* config) {
                                     ": the base was changed before training");
 }
 
-Status read_alpha_patterns(const Settings& settings, AdapterConfig* config) {
-  const Json* patterns = settings.find("alpha_pattern");
+Status read_patterns(const Settings& settings, const char* key,
+                     std::vector<std::pair<NamePattern, double>>* out) {
+  const Json* patterns = settings.find(key);
   if (patterns == nullptr) return ok();
-  if (!patterns->is_object()) return fail(wrong("alpha_pattern", "object"));
-  for (const auto& [key, value] : patterns->items()) {
-    if (!value.is_number()) return fail(wrong("alpha_pattern." + key, "number"));
-    KILTER_ASSIGN(NamePattern pattern, NamePattern::parse(key));
-    config->alpha_patterns.emplace_back(std::move(pattern), value.get<double>());
+  if (!patterns->is_object()) return fail(wrong(key, "object"));
+  for (const auto& [name, value] : patterns->items()) {
+    if (!value.is_number()) return fail(wrong(std::string(key) + "." + name, "number"));
+    KILTER_ASSIGN(NamePattern pattern, NamePattern::parse(name));
+    out->emplace_back(std::move(pattern), value.get<double>());
   }
   return ok();
+}
+
+/// The first pattern that fits the module.
+std::optional<double> find_pattern(const std::vector<std::pair<NamePattern, double>>& patterns,
+                                   const std::string& path) {
+  for (const auto& [pattern, value] : patterns)
+    if (pattern.matches_module(path)) return value;
+  return std::nullopt;
 }
 
 Status read_on_input(const Settings& settings, AdapterConfig* config) {
@@ -118,7 +127,10 @@ Result<AdapterConfig> read_config(const Json& json) {
   KILTER_ASSIGN(config.alpha, settings.number("lora_alpha"));
   KILTER_ASSIGN(const std::optional<double> plain_alpha, settings.number("alpha"));
   if (!config.alpha) config.alpha = plain_alpha;  // LoHa and LoKr call it so
-  KILTER_TRY(read_alpha_patterns(settings, &config));
+  KILTER_TRY(read_patterns(settings, "alpha_pattern", &config.alpha_patterns));
+  KILTER_TRY(read_patterns(settings, "rank_pattern", &config.rank_patterns));
+  KILTER_ASSIGN(const std::optional<double> rank, settings.number("r"));
+  if (rank && *rank >= 1 && *rank < 1e9) config.rank = static_cast<std::int64_t>(*rank);
   KILTER_ASSIGN(config.rank_stabilized, settings.flag("use_rslora"));
   KILTER_ASSIGN(config.transposed, settings.flag("fan_in_fan_out"));
   KILTER_TRY(read_on_input(settings, &config));
@@ -140,14 +152,16 @@ void AdapterConfig::apply_to(AdapterModule* module) const {
       on_input = on_input || module->path.ends_with(ending);
     module->on_input = on_input;
   }
-  if (module->rank() == 0 && module->kind != ModuleKind::kLokr) return;
+  if (module->kind == ModuleKind::kLokr && module->rank() == 0) {
+    module->stated_rank = rank;
+    if (const auto own = find_pattern(rank_patterns, module->path))
+      if (*own >= 1 && *own < 1e9) module->stated_rank = static_cast<std::int64_t>(*own);
+  } else if (module->rank() == 0) {
+    return;
+  }
   module->rank_stabilized = rank_stabilized && module->kind == ModuleKind::kLora;
   if (!module->alpha) module->alpha = alpha;
-  for (const auto& [pattern, value] : alpha_patterns) {
-    if (!pattern.matches_module(module->path)) continue;
-    module->alpha = value;
-    break;
-  }
+  if (const auto own = find_pattern(alpha_patterns, module->path)) module->alpha = own;
 }
 
 Result<AdapterConfig> parse_adapter_config(std::string_view text) {

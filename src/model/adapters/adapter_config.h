@@ -19,6 +19,8 @@ struct AdapterConfig {
   std::string type = "LORA";  ///< peft_type, in capitals
   std::optional<double> alpha;
   std::vector<std::pair<NamePattern, double>> alpha_patterns;  ///< the first that fits rules
+  std::int64_t rank = 0;
+  std::vector<std::pair<NamePattern, double>> rank_patterns;
   bool rank_stabilized = false;
   bool transposed = false;  ///< fan_in_fan_out
   /// IA3: modules whose vector belongs to the input: a pattern, or endings of names.

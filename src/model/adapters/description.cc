@@ -73,7 +73,7 @@ std::int64_t AdapterModule::rank() const {
 }
 
 double AdapterModule::scale() const {
-  const auto inner = static_cast<double>(rank());
+  const auto inner = static_cast<double>(rank() != 0 ? rank() : stated_rank);
   if (!alpha || inner == 0) return 1;
   return rank_stabilized ? *alpha / std::sqrt(inner) : *alpha / inner;
 }

@@ -76,9 +76,11 @@ struct AdapterModule {
   std::vector<AdapterFactor> factors;
   std::optional<double> alpha;       ///< stated; absent: the scale is 1
   std::optional<DType> alpha_dtype;  ///< of its tensor, where it has one
-  bool rank_stabilized = false;      ///< alpha / sqrt(rank), not alpha / rank
-  bool embedding = false;            ///< the factors are transposed: lora_embedding_A [rank, rows]
-  bool transposed = false;           ///< fan_in_fan_out is stated: the weight is [in, out] (Conv1D)
+  /// LoKr without decomposed factors: what alpha is divided by where a configuration says so.
+  std::int64_t stated_rank = 0;
+  bool rank_stabilized = false;  ///< alpha / sqrt(rank), not alpha / rank
+  bool embedding = false;        ///< the factors are transposed: lora_embedding_A [rank, rows]
+  bool transposed = false;       ///< fan_in_fan_out is stated: the weight is [in, out] (Conv1D)
   std::optional<bool> on_input;  ///< IA3: the vector belongs to the columns; absent: see its shape
 
   const AdapterFactor* find(FactorRole role) const;

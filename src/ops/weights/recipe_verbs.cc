@@ -15,6 +15,7 @@ constexpr RecipeVerb kVerbs[] = {
     {"adapter-combine", follow_adapter_combine},
     {"ema", follow_ema},
     {"average-federated", follow_average_federated},
+    {"adapter-apply", follow_adapter_apply},
 };
 
 }  // namespace

@@ -58,6 +58,9 @@ Result<WeightsReport> follow_average_federated(const Recipe& recipe, const std::
 Result<WeightsReport> follow_ema(const Recipe& recipe, const std::string& target,
                                  const WeightsOptions& how);
 
+Result<WeightsReport> follow_adapter_apply(const Recipe& recipe, const std::string& target,
+                                           const WeightsOptions& how);
+
 /// An operation's options that say the same as `how`.
 template <typename Options>
 Options options_for(const WeightsOptions& how) {

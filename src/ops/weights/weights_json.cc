@@ -71,6 +71,7 @@ std::string weights_json(const WeightsReport& report) {
               {"tensors", std::move(tensors)},
               {"values", std::move(values)},
               {"files", std::move(files)}};
+  if (!report.notes.empty()) out["notes"] = report.notes;
   if (auto recipe = parse_json(report.recipe); recipe && !report.dry_run)
     out["recipe"] = *std::move(recipe);
   const bool measured =
