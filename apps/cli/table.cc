@@ -9,13 +9,14 @@ namespace kilter::cli {
 namespace {
 
 constexpr const CommandSpec* kCommands[] = {
-    &kInspectCommand,     &kScanCommand,    &kVerifyCommand,  &kConvertCommand,   &kReshardCommand,
-    &kCastCommand,        &kAverageCommand, &kMergeCommand,   &kReproduceCommand, &kSaveCommand,
-    &kLogCommand,         &kShowCommand,    &kRestoreCommand, &kLsCommand,        &kCatCommand,
-    &kTagCommand,         &kBranchCommand,  &kDiffCommand,    &kRetainCommand,    &kRemoveCommand,
-    &kCollectCommand,     &kCompactCommand, &kStatsCommand,   &kCheckCommand,     &kRepairCommand,
-    &kPushCommand,        &kPullCommand,    &kCloneCommand,   &kMountCommand,     &kTortureCommand,
-    &kCompletionsCommand, &kHelpCommand,    &kGenerateCommand};
+    &kInspectCommand, &kScanCommand,    &kVerifyCommand,    &kConvertCommand, &kReshardCommand,
+    &kCastCommand,    &kAverageCommand, &kMergeCommand,     &kPruneCommand,   &kStripCommand,
+    &kRenameCommand,  &kShardCommand,   &kReproduceCommand, &kSaveCommand,    &kLogCommand,
+    &kShowCommand,    &kRestoreCommand, &kLsCommand,        &kCatCommand,     &kTagCommand,
+    &kBranchCommand,  &kDiffCommand,    &kRetainCommand,    &kRemoveCommand,  &kCollectCommand,
+    &kCompactCommand, &kStatsCommand,   &kCheckCommand,     &kRepairCommand,  &kPushCommand,
+    &kPullCommand,    &kCloneCommand,   &kMountCommand,     &kTortureCommand, &kCompletionsCommand,
+    &kHelpCommand,    &kGenerateCommand};
 
 constexpr std::array<OptionSpec, 4> kCommonOptions = {{
     {"--json", ValueKind::kFlag, "", "Print one JSON object on standard output, errors included"},

@@ -37,7 +37,7 @@ class RoundingError {
 struct BlendTerm {
   DType dtype = DType::kF32;
   double weight = 1;
-  std::string path;     ///< of the input, for messages
+  std::string path;               ///< of the input, for messages
   SharedScales scales = nullptr;  ///< that its elements are multiplied with first; null: none
 
   bool operator==(const BlendTerm&) const = default;

@@ -9,6 +9,10 @@ constexpr RecipeVerb kVerbs[] = {
     {"merge-weighted", follow_merge},
     {"merge-slerp", follow_merge},
     {"merge-add-difference", follow_merge},
+    {"prune", follow_prune},
+    {"strip", follow_strip},
+    {"rename", follow_rename},
+    {"shard", follow_shard},
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Writes what an operation on weights made: one path for all of them.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 
@@ -24,6 +25,7 @@ struct WeightsJob {
   std::optional<std::string> quantization = std::nullopt;
   bool companions = true;     ///< config, tokenizer, … go along; and a recipe, if there is one
   bool keep_metadata = true;  ///< safetensors' __metadata__ goes along
+  std::map<std::string, std::string> left_files = {};  ///< companions that stay behind, and why
 };
 
 /// Writes the plan (or only lays it out, with dry_run) and fills in the report's target, files,
