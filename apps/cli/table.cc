@@ -12,6 +12,8 @@ constexpr const CommandSpec* kCommands[] = {&kInspectCommand,       &kScanComman
                                             &kVerifyCommand,        &kConvertCommand,
                                             &kReshardCommand,       &kCastCommand,
                                             &kAverageCommand,       &kMergeCommand,
+                                            &kPruneCommand,         &kStripCommand,
+                                            &kRenameCommand,        &kShardCommand,
                                             &kEmaCommand,           &kDeltaMakeCommand,
                                             &kDeltaApplyCommand,    &kAdapterInspectCommand,
                                             &kAdapterApplyCommand,  &kAdapterExtractCommand,

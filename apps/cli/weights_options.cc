@@ -1,13 +1,20 @@
 #include "cli/weights_options.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
 #include "base/text.h"
 #include "base/try.h"
+#include "cli/evaluation.h"
 #include "cli/style.h"
 
 namespace kilter::cli {
@@ -15,11 +22,19 @@ namespace {
 
 constexpr std::size_t kWeightRowsMax = 20;  // the full list is in --json and --report
 
+double percent_of(std::uint64_t part, std::uint64_t all) {
+  return all == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(all);
+}
+
 std::string describe(const WeightsReport::Tensor& tensor) {
   std::string out = tensor.fate;
   if (tensor.from != tensor.to)
     out += " " + std::string(dtype_name(tensor.from)) + " -> " + std::string(dtype_name(tensor.to));
   if (!tensor.reason.empty()) out += ": " + escape_text(tensor.reason);
+  if (tensor.counted)
+    out += fmt::format(", {:.2f} % zeros, before {:.2f} %",
+                       percent_of(tensor.zeros_after, tensor.elements),
+                       percent_of(tensor.zeros_before, tensor.elements));
   if (tensor.too_large > 0) out += ", " + format_count(tensor.too_large) + " too large";
   return out;
 }
@@ -27,7 +42,8 @@ std::string describe(const WeightsReport::Tensor& tensor) {
 void print_rows(const WeightsReport& report, const Style& style, bool every) {
   std::size_t shown = 0, left = 0;
   for (const auto& tensor : report.tensors) {
-    if (!every && tensor.reason.empty() && tensor.too_large == 0) continue;
+    const bool plain = tensor.reason.empty() && tensor.too_large == 0 && !tensor.counted;
+    if (!every && plain) continue;
     if (!every && ++shown > kWeightRowsMax) {
       ++left;
       continue;
@@ -60,13 +76,18 @@ void print_other_values(const WeightsReport& report, const Style& style, bool ev
   if (left > 0) std::printf("    … %s more: --report lists all\n", format_count(left).c_str());
 }
 
-/// What rounding did: in all, and where most.
+/// What rounding or pruning did: in all, and where most.
 void print_errors(const WeightsReport& report, const Style& style) {
   std::vector<const WeightsReport::Tensor*> worst;
   for (const auto& tensor : report.tensors)
     if (tensor.measured && tensor.rms_error > 0) worst.push_back(&tensor);
   const bool measured =
       std::ranges::any_of(report.tensors, [](const auto& tensor) { return tensor.measured; });
+  if (report.elements > 0)
+    std::printf("  zeros    %.2f %% of %s, before %.2f %%\n",
+                percent_of(report.zeros_after, report.elements),
+                format_quantity(report.elements).c_str(),
+                percent_of(report.zeros_before, report.elements));
   if (!measured) return;
   std::printf("  error    RMS %.3g, largest %.3g, cosine %.9f\n", report.rms_error,
               report.largest_error, report.cosine);
@@ -86,6 +107,12 @@ std::string about_seconds(double seconds) {
   else
     std::snprintf(text, sizeof text, "%.0f min", seconds / 60);
   return text;
+}
+
+void print_evaluation(const char* when, const Evaluation& one) {
+  const std::string result = one.result.empty() ? "no number" : escape_text(one.result);
+  std::printf("  eval     %s  %s (exit status %d, %.2f s)\n", when, result.c_str(), one.exit_status,
+              one.seconds);
 }
 
 void print_text(const WeightsReport& report, const Terminal& terminal, bool every) {
@@ -108,6 +135,7 @@ void print_text(const WeightsReport& report, const Terminal& terminal, bool ever
     std::printf("  note     %s\n", escape_text(note).c_str());
   for (const auto& [name, bytes] : report.files)
     std::printf("  file     %s  %s\n", escape_text(name).c_str(), format_bytes(bytes).c_str());
+  if (report.saved_bytes) std::printf("  saved    %s\n", format_bytes(*report.saved_bytes).c_str());
   if (report.estimate)
     std::printf("  memory   %s of buffers at most\n  time     about %s to read and compute\n",
                 format_bytes(report.estimate->memory_bytes).c_str(),
@@ -162,11 +190,26 @@ Result<double> read_number(const std::string& text, std::string_view option) {
 
 int print_weights(const Result<WeightsReport>& report, const Invocation& invocation) {
   if (!report) return report_error(report.error(), invocation.terminal);
-  if (invocation.terminal.json)
-    std::printf("%s\n", weights_json(*report).c_str());
-  else
-    print_text(*report, invocation.terminal, invocation.arguments.has("report"));
-  return 0;
+  const Terminal& terminal = invocation.terminal;
+  std::optional<Evaluations> evaluations;
+  if (invocation.arguments.has("eval") && !report->dry_run) {
+    auto both = evaluate_both(invocation.arguments.text("eval"), report->sources.front(),
+                              report->target_path);
+    if (!both) return report_error(both.error(), terminal);
+    evaluations = *std::move(both);
+  }
+  if (terminal.json) {
+    auto json = parse_json(weights_json(*report));
+    if (evaluations && json) (*json)["evaluation"] = evaluations_json(*evaluations);
+    std::printf("%s\n", json ? dump_json(*json).c_str() : weights_json(*report).c_str());
+  } else {
+    print_text(*report, terminal, invocation.arguments.has("report"));
+    if (evaluations) {
+      print_evaluation("before", evaluations->before);
+      print_evaluation("after ", evaluations->after);
+    }
+  }
+  return evaluations && evaluations->failed() ? 1 : 0;
 }
 
 }  // namespace kilter::cli

@@ -23,6 +23,10 @@ inline constexpr OptionSpec kWeightsOptions[] = {
     {"--resume", ValueKind::kFlag, "",
      "Keep what is written when interrupted, and go on from there when run again (safetensors)"},
     {"-f,--force", ValueKind::kFlag, "", "Replace DST if it exists"},
+    {"--eval", ValueKind::kText, "CMD",
+     "Run CMD (your own; through the shell) on the first input and on DST, {} or $KILTER_MODEL "
+     "being the address, and report exit status, seconds and its last line that is a number or "
+     "JSON"},
     {"--report", ValueKind::kFlag, "", "List every tensor, not only the noteworthy"},
     {"--max-memory", ValueKind::kBytes, "SIZE", "Memory for buffers; default 512MiB"},
     {"--threads", ValueKind::kCount, "N", "Threads; default: all processors"},
@@ -40,6 +44,7 @@ constexpr auto with_weights_options(const OptionSpec (&own)[Own]) {
 
 inline constexpr std::string_view kWeightsStatuses =
     "0    written (or would be, with --dry-run)\n"
+    "1    written, but --eval CMD failed on one of both\n"
     "2    wrong usage, inputs that do not fit together, or DST exists and --force was not given\n"
     "3    an input is malformed, no checkpoint, or has NaN where it must not\n"
     "4    not found\n"
@@ -53,7 +58,8 @@ Result<DType> read_float_dtype(const std::string& name);
 /// "0.3", "-1e-2". Errors: kInvalidArgument that names the option.
 Result<double> read_number(const std::string& text, std::string_view option);
 
-/// Summary, then every tensor that did not simply go across; all of them with --report. JSON with
+/// Runs what --eval says, if it is given. Summary, then every tensor that did not simply go across;
+/// all of them with --report. JSON with
 /// --json. Returns the exit status.
 int print_weights(const Result<WeightsReport>& report, const Invocation& invocation);
 

@@ -27,7 +27,7 @@ from .reports import __all__ as _reports
 from .store import Store, find_series
 from .tensor import Tensor
 from .verbs import convert, inspect, save, scan, verify
-from .weights import average, cast, diff, merge
+from .weights import average, cast, diff, merge, prune, rename, shard, strip
 
 __version__ = _version()
 
@@ -57,8 +57,12 @@ __all__ = [
     "load",
     "merge",
     "open",
+    "prune",
+    "rename",
     "save",
     "scan",
+    "shard",
+    "strip",
     "verify",
     *_errors,
     *_reports,

@@ -17,7 +17,7 @@ from . import _native
 from .checkpoint import Path, Progress
 from .errors import ArgumentError
 
-__all__ = ["average", "cast", "diff", "merge"]
+__all__ = ["average", "cast", "diff", "merge", "prune", "rename", "shard", "strip"]
 
 
 def _output(
@@ -40,6 +40,8 @@ def cast(
     dtype: str = "bf16",
     *,
     keep: Optional[Mapping[str, str]] = None,
+    scales: str = "none",
+    block: tuple[int, int] = (128, 128),
     progress: Progress = None,
     **output: Any,
 ) -> dict[str, Any]:
@@ -48,7 +50,8 @@ def cast(
     ``dtype`` is "f64", "f32", "bf16", "f16", "f8_e4m3" or "f8_e5m2"; ``keep`` maps globs of names to
     other ones, the first that matches. ``output`` takes ``to``, ``shard_bytes_max``, ``allow``,
     ``force``, ``dry_run``, ``max_memory_bytes`` and ``thread_count``. Numbers too large for the dtype
-    are an error, unless ``allow=["overflow"]``.
+    are an error, unless ``allow=["overflow"]``. With f8, ``scales`` is "deepseek" (one for each
+    ``block``), "compressed-tensors" or "comfyui"; f8 that has scales is multiplied with them.
 
     >>> import kilter, numpy
     >>> kilter.save({"w": numpy.full(3, 0.1, "float32")}, "cast.safetensors")
@@ -61,6 +64,8 @@ def cast(
         os.fspath(target),
         dtype,
         list((keep or {}).items()),
+        scales,
+        block,
         _output(**output),
         progress,
     )
@@ -149,6 +154,142 @@ def merge(
     way = name.replace("_", "-")
     text = _native.merge(
         way, paths, float(value), os.fspath(target), dtype, extras, _output(**output), progress
+    )
+    return _report(text)
+
+
+def prune(
+    source: Path,
+    target: Path,
+    *,
+    sparsity: Optional[float] = None,
+    by: str = "tensor",
+    pattern: Optional[tuple[int, int]] = None,
+    structured: str = "",
+    fraction: float = 0.0,
+    head_count: int = 0,
+    mask_from: Optional[Path] = None,
+    mask: Optional[Path] = None,
+    only: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    progress: Progress = None,
+    **output: Any,
+) -> dict[str, Any]:
+    """Weights set to zero: ``kilter prune``. Give one of these:
+
+    ``sparsity=0.5`` zeroes the smallest half of each tensor (``by="global"``: of all together);
+    ``pattern=(2, 4)`` all but the two largest of each four neighbours; ``structured="rows"`` (or
+    "columns", "heads") with ``fraction`` those of smallest norm; ``mask_from`` what its bool tensors
+    say. ``mask`` is where the masks are written. ``only`` and ``exclude`` are globs of names; else the
+    weights of linear layers are pruned. ``output`` as for :func:`cast`.
+
+    >>> import kilter, numpy
+    >>> kilter.save({"a.weight": numpy.array([[3.0, 1, -2, 0.5]])}, "dense.safetensors")
+    >>> report = kilter.prune("dense.safetensors", "sparse.safetensors", pattern=(2, 4), force=True)
+    >>> kilter.open("sparse.safetensors")["a.weight"].numpy().tolist(), report["zeros_after"]
+    ([[3.0, 0.0, -2.0, 0.0]], 2)
+    """
+    ways = [sparsity is not None, pattern is not None, bool(structured), mask_from is not None]
+    if sum(ways) != 1:
+        raise ArgumentError("give one of sparsity, pattern, structured and mask_from")
+    if by not in ("tensor", "global"):
+        raise ArgumentError("by is 'tensor' or 'global'")
+    way = structured or ("magnitude", "pattern", "", "mask")[ways.index(True)]
+    text = _native.prune(
+        os.fspath(source),
+        os.fspath(target),
+        way,
+        fraction if sparsity is None else sparsity,
+        by == "global",
+        pattern or (2, 4),
+        head_count,
+        (list(only), list(exclude)),
+        ("" if mask_from is None else os.fspath(mask_from), "" if mask is None else os.fspath(mask)),
+        _output(**output),
+        progress,
+    )
+    return _report(text)
+
+
+def strip(
+    source: Path,
+    target: Path,
+    *,
+    part: str = "weights",
+    keep_ema: bool = False,
+    keep_metadata: bool = True,
+    keep: Iterable[str] = (),
+    drop: Iterable[str] = (),
+    progress: Progress = None,
+    **output: Any,
+) -> dict[str, Any]:
+    """Weights without optimizer, EMA and whatever else only training needed: ``kilter strip``.
+
+    ``part="ema"`` puts the EMA's numbers in the weights' places; ``keep`` and ``drop`` are globs of
+    names. ``output`` as for :func:`cast`.
+
+    >>> import kilter, numpy
+    >>> kilter.save({"w": numpy.ones(2), "loss.v": numpy.ones(9)}, "whole.safetensors")
+    >>> report = kilter.strip("whole.safetensors", "stripped.safetensors", force=True)
+    >>> [(row["name"], row["fate"]) for row in report["tensors"]]
+    [('loss.v', 'dropped'), ('w', 'copied')]
+    """
+    if part not in ("weights", "ema"):
+        raise ArgumentError("part is 'weights' or 'ema'")
+    text = _native.strip(
+        os.fspath(source),
+        os.fspath(target),
+        part == "ema",
+        keep_ema,
+        keep_metadata,
+        list(keep),
+        list(drop),
+        _output(**output),
+        progress,
+    )
+    return _report(text)
+
+
+def rename(
+    source: Path,
+    target: Path,
+    rules: Mapping[str, str],
+    *,
+    progress: Progress = None,
+    **output: Any,
+) -> dict[str, Any]:
+    """Tensors under other names: ``kilter rename``.
+
+    ``rules`` maps prefixes, or patterns with one ``*``, to what takes their places; in order.
+
+    >>> import kilter, numpy
+    >>> kilter.save({"module.w": numpy.ones(2)}, "wrapped.safetensors")
+    >>> report = kilter.rename("wrapped.safetensors", "bare.safetensors", {"module.": ""}, force=True)
+    >>> list(kilter.open("bare.safetensors"))
+    ['w']
+    """
+    text = _native.rename(
+        os.fspath(source), os.fspath(target), list(rules.items()), _output(**output), progress
+    )
+    return _report(text)
+
+
+def shard(
+    source: Path, target: Path, shard_bytes_max: int = 0, *, progress: Progress = None, **output: Any
+) -> dict[str, Any]:
+    """The same tensors in shards of at most so many bytes, or (0) in one file: ``kilter shard``.
+
+    >>> import kilter, numpy
+    >>> kilter.save({"a": numpy.ones(100), "b": numpy.ones(100)}, "one.safetensors")
+    >>> report = kilter.shard("one.safetensors", "shards", 1000, force=True)
+    >>> [file["name"] for file in report["files"]][:2]
+    ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors']
+    """
+    text = _native.shard(
+        os.fspath(source),
+        os.fspath(target),
+        _output(shard_bytes_max=shard_bytes_max, **output),
+        progress,
     )
     return _report(text)
 

@@ -5,7 +5,10 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <tuple>
+
 #include "kilter/merge.h"
+#include "kilter/slim.h"
 #include "kilter/weights_diff.h"
 
 #include "native/bind.h"
@@ -54,10 +57,15 @@ struct Output {
 std::string cast_files(const std::string& source, const std::string& target,
                        const std::string& dtype,
                        const std::vector<std::pair<std::string, std::string>>& keep,
+                       const std::string& scales, std::pair<std::int64_t, std::int64_t> block,
                        const Output& output, const nb::object& progress) {
   CastOptions options;
   output.fill(options);
   options.dtype = float_dtype(dtype);
+  const auto layout = scale_layout_from_name(scales);
+  if (!layout)
+    throw nb::value_error("scales is 'none', 'deepseek', 'compressed-tensors' or 'comfyui'");
+  options.scales = {*layout, block.first, block.second};
   for (const auto& [glob, kept] : keep) options.keep.emplace_back(glob, float_dtype(kept));
   return weights_json(long_work(progress, [&](const RunContext& context) {
     options.context = context;
@@ -111,6 +119,82 @@ std::string merge_files(const std::string& way, const Strings& sources, double r
   }));
 }
 
+/// Runs `operation`(options) with the file systems that `sources` need.
+template <typename Options, typename Operation>
+std::string weights_work(const Strings& sources, Options& options, const nb::object& progress,
+                         Operation operation) {
+  return weights_json(long_work(progress, [&](const RunContext& context) {
+    options.context = context;
+    const auto files = store::files_for(sources, &options.max_memory_bytes);
+    options.open.files = files.get();
+    return operation(options);
+  }));
+}
+
+PruneWay prune_way(const std::string& name) {
+  constexpr std::pair<std::string_view, PruneWay> kWays[] = {
+      {"magnitude", PruneWay::kMagnitude}, {"pattern", PruneWay::kPattern},
+      {"rows", PruneWay::kRows},           {"columns", PruneWay::kColumns},
+      {"heads", PruneWay::kHeads},         {"mask", PruneWay::kMask}};
+  for (const auto& [known, way] : kWays)
+    if (known == name) return way;
+  throw nb::value_error("structured is 'rows', 'columns' or 'heads'");
+}
+
+std::string prune_files(const std::string& source, const std::string& target,
+                        const std::string& way, double share, bool global,
+                        std::pair<std::uint32_t, std::uint32_t> pattern, std::uint32_t head_count,
+                        const std::pair<Strings, Strings>& only_exclude,
+                        const std::pair<std::string, std::string>& masks, const Output& output,
+                        const nb::object& progress) {
+  PruneOptions options;
+  output.fill(options);
+  options.way = prune_way(way);
+  options.sparsity = options.fraction = share;
+  options.global = global;
+  std::tie(options.pattern_keep, options.pattern_group) = pattern;
+  options.head_count = head_count;
+  std::tie(options.only, options.exclude) = only_exclude;
+  std::tie(options.mask_source, options.mask_target) = masks;
+  Strings sources = {source};
+  if (!options.mask_source.empty()) sources.push_back(options.mask_source);
+  return weights_work(sources, options, progress,
+                      [&](const PruneOptions& how) { return prune(source, target, how); });
+}
+
+std::string strip_files(const std::string& source, const std::string& target, bool ema,
+                        bool keep_ema, bool keep_metadata, const Strings& keep, const Strings& drop,
+                        const Output& output, const nb::object& progress) {
+  StripOptions options;
+  output.fill(options);
+  if (ema) options.part = Part::kEma;
+  options.keep_ema = keep_ema;
+  options.keep_metadata = keep_metadata;
+  options.keep = keep;
+  options.drop = drop;
+  return weights_work({source}, options, progress,
+                      [&](const StripOptions& how) { return strip(source, target, how); });
+}
+
+std::string rename_files(const std::string& source, const std::string& target,
+                         const std::vector<std::pair<std::string, std::string>>& rules,
+                         const Output& output, const nb::object& progress) {
+  RenameOptions options;
+  output.fill(options);
+  options.rename = rules;
+  return weights_work({source}, options, progress, [&](const RenameOptions& how) {
+    return rename_tensors(source, target, how);
+  });
+}
+
+std::string shard_files(const std::string& source, const std::string& target, const Output& output,
+                        const nb::object& progress) {
+  WeightsOptions options;
+  output.fill(options);
+  return weights_work({source}, options, progress,
+                      [&](const WeightsOptions& how) { return shard(source, target, how); });
+}
+
 std::string diff_files(const std::string& a, const std::string& b, unsigned thread_count,
                        const nb::object& progress) {
   DiffOptions options;
@@ -131,7 +215,19 @@ void bind_weights(nb::module_& module) {
            nb::arg("to"), nb::arg("shard_bytes_max"), nb::arg("allow"), nb::arg("force"),
            nb::arg("dry_run"), nb::arg("max_memory_bytes"), nb::arg("thread_count"));
   module.def("cast", &cast_files, nb::arg("source"), nb::arg("target"), nb::arg("dtype"),
-             nb::arg("keep"), nb::arg("output"), nb::arg("progress").none());
+             nb::arg("keep"), nb::arg("scales"), nb::arg("block"), nb::arg("output"),
+             nb::arg("progress").none());
+  module.def("prune", &prune_files, nb::arg("source"), nb::arg("target"), nb::arg("way"),
+             nb::arg("share"), nb::arg("by_global"), nb::arg("pattern"), nb::arg("head_count"),
+             nb::arg("only_exclude"), nb::arg("masks"), nb::arg("output"),
+             nb::arg("progress").none());
+  module.def("strip", &strip_files, nb::arg("source"), nb::arg("target"), nb::arg("ema"),
+             nb::arg("keep_ema"), nb::arg("keep_metadata"), nb::arg("keep"), nb::arg("drop"),
+             nb::arg("output"), nb::arg("progress").none());
+  module.def("rename", &rename_files, nb::arg("source"), nb::arg("target"), nb::arg("rules"),
+             nb::arg("output"), nb::arg("progress").none());
+  module.def("shard", &shard_files, nb::arg("source"), nb::arg("target"), nb::arg("output"),
+             nb::arg("progress").none());
   module.def("average", &average_files, nb::arg("sources"), nb::arg("weights"), nb::arg("target"),
              nb::arg("dtype"), nb::arg("output"), nb::arg("progress").none());
   nb::class_<MergeExtras>(module, "MergeExtras")

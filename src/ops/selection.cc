@@ -145,6 +145,7 @@ std::vector<std::string> container_path(const StateTree& tree) {
 Result<Selection> select_tensors(const CheckpointData& data, const ConvertOptions& options) {
   KILTER_TRY(check_renames(options));
   Selection out;
+  out.fits.assign(options.rename.size(), 0);
   const auto& tensors = data.index.tensors;
   const bool by_part = options.part != Part::kAll;
   const std::vector<std::string> parts = by_part ? tensor_parts(data) : std::vector<std::string>();
@@ -171,8 +172,12 @@ Result<Selection> select_tensors(const CheckpointData& data, const ConvertOption
     }
     if (!one.name.empty()) {
       ++taken;
-      for (const auto& [from, to] : options.rename)
-        if (apply_rename(from, to, &one.name)) one.reason = "--rename " + from + "=" + to;
+      for (std::size_t r = 0; r < options.rename.size(); ++r) {
+        const auto& [from, to] = options.rename[r];
+        if (!apply_rename(from, to, &one.name)) continue;
+        one.reason = "--rename " + from + "=" + to;
+        ++out.fits[r];
+      }
     }
     out.whole = out.whole && one.reason.empty() && !one.name.empty();
     out.tensors.push_back(std::move(one));

@@ -19,6 +19,7 @@ struct Selection {
   std::vector<Selected> tensors;  ///< one for each tensor of the source, in its order
   std::string unwrapped;          ///< container path removed from every name, as "state_dict."
   bool whole = true;              ///< nothing was dropped or renamed by options
+  std::vector<std::size_t> fits;  ///< by --rename rule: how many tensors it renamed
 };
 
 /// Applies --part, --only and --rename, and removes a container (`state_dict`, `model`, …) that

@@ -16,6 +16,10 @@ constexpr RecipeVerb kVerbs[] = {
     {"ema", follow_ema},
     {"average-federated", follow_average_federated},
     {"adapter-apply", follow_adapter_apply},
+    {"prune", follow_prune},
+    {"strip", follow_strip},
+    {"rename", follow_rename},
+    {"shard", follow_shard},
 };
 
 }  // namespace

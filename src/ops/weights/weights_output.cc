@@ -186,7 +186,9 @@ class Writer {
     for (const std::uint32_t file : companion_files(data())) {
       const std::string& path = data().index.files[file].path;
       if (path.ends_with(kRecipeSuffix)) continue;
-      if (!place_.is_folder) {
+      if (const auto left = job_.left_files.find(path); left != job_.left_files.end()) {
+        report_.values.push_back({path, "dropped", left->second});
+      } else if (!place_.is_folder) {
         report_.values.push_back(
             {path, "dropped", "a single file holds no companions: give a folder as DST"});
       } else if (job_.texts.contains(path)) {

@@ -36,6 +36,7 @@ struct WeightsJob {
   bool companions = true;     ///< config, tokenizer, … go along; and a recipe, if there is one
   bool keep_metadata = true;  ///< safetensors' __metadata__ goes along
   std::optional<Belongings> belongings = std::nullopt;
+  std::map<std::string, std::string> left_files = {};  ///< companions that stay behind, and why
 };
 
 /// Writes the plan (or only lays it out, with dry_run) and fills in the report's target, files,
