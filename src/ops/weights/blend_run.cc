@@ -1,6 +1,7 @@
 #include "ops/weights/blend_run.h"
 
 #include "base/try.h"
+#include "ops/weights/blend_stream.h"
 #include "ops/weights/weights_output.h"
 #include "tensor/kernels/float_values.h"
 
@@ -28,8 +29,10 @@ Status run_blend(const std::vector<WeightsInput>& inputs, BlendRequest request, 
   if (report.sources.empty())
     for (const WeightsInput& input : inputs) report.sources.push_back(input.address);
   report.tensors = std::move(plan.tensors);
+  BlendOptions how = options;
+  stream_large_blends(plan.plan, how);
   WeightsJob job{&inputs.front(), std::move(plan.plan), write_recipe(recipe), options.dtype};
-  return write_weights(std::move(job), target, options, report);
+  return write_weights(std::move(job), target, how, report);
 }
 
 }  // namespace kilter::ops
