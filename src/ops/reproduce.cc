@@ -15,7 +15,23 @@ io::FileSystem& files_of(const OpenOptions& options) {
   return options.files != nullptr ? *options.files : io::real_file_system();
 }
 
-/// In the metadata, in a folder's NAME.recipe.json, or in the one beside a file.
+Status check_inputs(const Recipe& recipe, const WeightsOptions& options) {
+  for (const RecipeInput& input : recipe.inputs) {
+    KILTER_ASSIGN(const Checkpoint checkpoint, open_checkpoint(input.address, options.open));
+    KILTER_ASSIGN(std::string digest,
+                  content_digest(checkpoint, options.thread_count, options.context));
+    if (digest == input.digest) continue;
+    Error error(ErrorCode::kCorrupt, "an input is not what it was when the recipe was written");
+    error.path = input.address;
+    error.expected = input.digest;
+    error.found = std::move(digest);
+    return fail(std::move(error));
+  }
+  return ok();
+}
+
+}  // namespace
+
 Result<std::string> find_recipe(const Checkpoint& checkpoint, const OpenOptions& options) {
   const CheckpointData& data = checkpoint.data();
   for (const auto& [key, value] : data.metadata)
@@ -39,23 +55,6 @@ Result<std::string> find_recipe(const Checkpoint& checkpoint, const OpenOptions&
   error.hint = "recipes are written by cast, average, merge and their like";
   return fail(std::move(error));
 }
-
-Status check_inputs(const Recipe& recipe, const WeightsOptions& options) {
-  for (const RecipeInput& input : recipe.inputs) {
-    KILTER_ASSIGN(const Checkpoint checkpoint, open_checkpoint(input.address, options.open));
-    KILTER_ASSIGN(std::string digest,
-                  content_digest(checkpoint, options.thread_count, options.context));
-    if (digest == input.digest) continue;
-    Error error(ErrorCode::kCorrupt, "an input is not what it was when the recipe was written");
-    error.path = input.address;
-    error.expected = input.digest;
-    error.found = std::move(digest);
-    return fail(std::move(error));
-  }
-  return ok();
-}
-
-}  // namespace
 
 Result<ReproduceReport> reproduce_with(const std::string& address, const std::string& target,
                                        const WeightsOptions& options,

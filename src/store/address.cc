@@ -8,6 +8,7 @@
 
 #include "base/try.h"
 #include "flow/engine.h"
+#include "io/lasting_paths.h"
 #include "io/s3/s3.h"
 #include "store/history/history.h"
 #include "store/place/object_place.h"
@@ -43,7 +44,7 @@ Result<std::size_t> resolve_with_path(const History& history, const std::string&
   return whole;
 }
 
-class AddressFileSystem : public io::FileSystem {
+class AddressFileSystem : public io::FileSystem, public io::LastingPaths {
  public:
   AddressFileSystem(io::FileSystem& real, std::optional<std::uint64_t> chunk_bytes)
       : real_(real), chunk_bytes_(chunk_bytes) {}
@@ -89,29 +90,43 @@ class AddressFileSystem : public io::FileSystem {
     return real_.lock(path, mode, wait);
   }
 
+  /// By the commit's digest, whatever selector the path names it with.
+  std::string lasting_path(const std::string& path) override {
+    if (!files_of(path)) return path;
+    const std::lock_guard guard(mutex_);
+    for (const Mounted& mounted : mounted_)
+      if (is_at_or_below(path, mounted.mount))
+        return mounted.lasting + path.substr(mounted.mount.size());
+    return path;
+  }
+
   /// Not for several threads at once.
   Result<FileSystem*> add(const FoundCommit& found, std::string base) {
     KILTER_ASSIGN(const Commit commit, found.store->read_commit(found.digest));
     KILTER_ASSIGN(auto tree, found.store->read_tree(commit.tree));
     if (chunk_bytes_) found.store->set_cache_bytes(*chunk_bytes_);
     auto reader = std::make_shared<const TreeReader>(found.store, std::move(tree));
-    mounted_.push_back({base, make_tree_file_system(std::move(reader), base)});
+    mounted_.push_back({base, found.store->address() + "@" + to_hex(found.digest),
+                        make_tree_file_system(std::move(reader), base)});
     return mounted_.back().files.get();
   }
 
  private:
   struct Mounted {
     std::string mount;
+    std::string lasting;  ///< the same by the commit's digest
     std::unique_ptr<FileSystem> files;
   };
+
+  static bool is_at_or_below(const std::string& path, const std::string& mount) {
+    return path.starts_with(mount) && (path.size() == mount.size() || path[mount.size()] == '/');
+  }
 
   Result<FileSystem*> files_of(const std::string& path) {
     const std::lock_guard guard(mutex_);
     // First, because a file below a store that was named without '@' looks like any other.
     for (const Mounted& mounted : mounted_)
-      if (path.starts_with(mounted.mount) &&
-          (path.size() == mounted.mount.size() || path[mounted.mount.size()] == '/'))
-        return mounted.files.get();
+      if (is_at_or_below(path, mounted.mount)) return mounted.files.get();
     if (path.find('@') == std::string::npos && !is_remote(path) && !is_store_folder(path))
       return &real_;
     const auto address = parse_store_address(path);

@@ -65,6 +65,12 @@ Result<std::string> lineage_input(const std::string& address);
 SortedJson lineage_entry(const std::string& operation, const SortedJson& parameters,
                          const std::vector<std::string>& inputs);
 
+/// What a checkpoint says of itself: the commit it is a copy of, if `source` is an address in a
+/// store, and the recipe it carries (spec/recipe.md): the verb, its own keys with the inputs'
+/// content digests as "content", and the inputs' addresses. Empty if it says nothing; a recipe that
+/// is damaged says nothing. Errors: those of find_commit().
+Result<SortedJson> lineage_of_source(io::FileSystem& files, const std::string& source);
+
 /// "Ada <ada@host>" from KILTER_AUTHOR, or the system's user and host names.
 std::string default_author();
 

@@ -82,8 +82,9 @@ Status add_stated(const Arguments& arguments, store::SortedJson& metadata) {
   return add_pairs(arguments, "meta", metadata);
 }
 
-/// What the user says it was made from, else the commit that is copied.
-Result<store::SortedJson> lineage_of(const Arguments& arguments, const std::string& source) {
+/// What the user says it was made from, else what it says of itself.
+Result<store::SortedJson> lineage_of(const Arguments& arguments, io::FileSystem& files,
+                                     const std::string& source) {
   store::SortedJson lineage = store::SortedJson::array();
   std::vector<std::string> inputs = arguments.all("derived-from");
   for (std::string& input : inputs) {
@@ -97,9 +98,8 @@ Result<store::SortedJson> lineage_of(const Arguments& arguments, const std::stri
   if (!inputs.empty()) {
     lineage.push_back(
         store::lineage_entry(arguments.text("operation", "derive"), parameters, inputs));
-  } else if (store::parse_store_address(source)) {
-    KILTER_ASSIGN(const std::string input, store::lineage_input(source));
-    lineage.push_back(store::lineage_entry("copy", parameters, {input}));
+  } else {
+    return store::lineage_of_source(files, source);
   }
   return lineage;
 }
@@ -173,7 +173,7 @@ class Saver {
       return fail(ErrorCode::kInvalidArgument, "--tag names one checkpoint, and these are several");
     for (store::SourceItem& item : items_) {
       item.metadata.update(stated);
-      KILTER_ASSIGN(const auto lineage, lineage_of(arguments_, item.path));
+      KILTER_ASSIGN(const auto lineage, lineage_of(arguments_, *files_, item.path));
       lineages_.push_back(lineage);
     }
     if (arguments_.has("dry-run")) return print_plan(target);

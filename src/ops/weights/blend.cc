@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/try.h"
+#include "ops/weights/blend_stream.h"
 #include "ops/weights/tensor_pairs.h"
 #include "ops/weights/weights_output.h"
 #include "tensor/kernels/float_values.h"
@@ -38,12 +39,14 @@ Status write_blend(const std::vector<WeightsInput>& inputs, BlendPlan plan, Reci
   if (report.sources.empty())
     for (const WeightsInput& input : inputs) report.sources.push_back(input.address);
   report.tensors = std::move(plan.tensors);
+  BlendOptions how = options;
+  stream_large_blends(plan.plan, how);
   WeightsJob job;
   job.base = &inputs.front();
   job.plan = std::move(plan.plan);
   job.recipe = write_recipe(recipe);
   job.config_dtype = options.dtype;
-  return write_weights(std::move(job), target, options, report);
+  return write_weights(std::move(job), target, how, report);
 }
 
 Status run_blend(const std::vector<WeightsInput>& inputs, BlendRequest request, Recipe recipe,

@@ -51,14 +51,14 @@ Status BlendKernel::run(const KernelTile& tile) const {
 
 bool BlendKernel::same_as(const Kernel& other) const {
   const auto* const its = dynamic_cast<const BlendKernel*>(&other);
-  return its != nullptr && its->rules_.to == rules_.to && its->rules_.terms == rules_.terms &&
-         its->rules_.scales == rules_.scales &&
+  return its != nullptr && !rules_.noise && !its->rules_.noise && its->rules_.to == rules_.to &&
+         its->rules_.terms == rules_.terms && its->rules_.scales == rules_.scales &&
          its->rules_.allow_too_large == rules_.allow_too_large &&
          its->rules_.allow_not_finite == rules_.allow_not_finite;
 }
 
 Status BlendKernel::run_block(const KernelTile& tile, std::size_t first, std::size_t count) const {
-  Block sum, values, unscaled;
+  Block sum, values;
   const std::uint64_t element = tile.offset_bytes / width_of(rules_.to) + first;
   for (std::size_t i = 0; i < rules_.terms.size(); ++i) {
     const BlendTerm& term = rules_.terms[i];
@@ -71,24 +71,42 @@ Status BlendKernel::run_block(const KernelTile& tile, std::size_t first, std::si
     else
       add_weighted(term.weight, std::span(values).first(count), sum.data());
   }
-  if (rules_.noise)
-    add_noise(tile.offset_bytes / width_of(rules_.to) + first, std::span(sum).first(count));
+  const std::size_t width = width_of(rules_.to);
+  auto finished =
+      finish(element, std::span(sum).first(count), tile.out.subspan(first * width, count * width));
+  if (finished || finished.error().code != ErrorCode::kMalformed) return finished;
+  Error error = std::move(finished).error();
+  error.path = path_not_finite(tile, first, count);
+  return fail(std::move(error));
+}
+
+Status BlendKernel::finish(std::uint64_t first_element, std::span<double> sum,
+                           std::span<std::byte> out) const {
+  const std::size_t width = width_of(rules_.to);
+  for (std::size_t at = 0; at < sum.size(); at += kBlockElements) {
+    const std::size_t count = std::min(kBlockElements, sum.size() - at);
+    KILTER_TRY(finish_block(first_element + at, sum.subspan(at, count), out.data() + at * width));
+  }
+  return ok();
+}
+
+Status BlendKernel::finish_block(std::uint64_t element, std::span<double> sum,
+                                 std::byte* out) const {
+  if (rules_.noise) add_noise(element, sum);
+  Block unscaled, values;
+  const std::span<double> wanted = rules_.scales ? std::span(unscaled).first(sum.size()) : sum;
   if (rules_.scales) {
-    std::ranges::copy(std::span(sum).first(count), unscaled.begin());
-    divide_scales(*rules_.scales, element, std::span(sum).first(count));
+    std::ranges::copy(sum, wanted.begin());
+    divide_scales(*rules_.scales, element, sum);
   }
-  const std::span<const double> wanted = std::span(sum).first(count);
-  const RangeCounts counts = count_range(rules_.to, wanted);
-  if (counts != RangeCounts{}) KILTER_TRY(check(tile, first, wanted, counts));
-  std::byte* const out = tile.out.data() + first * width_of(rules_.to);
-  narrow_floats(rules_.to, wanted.data(), count, out);
-  if (rules_.error != nullptr) {
-    const std::span<double> got = std::span(values).first(count);
-    widen_floats(rules_.to, out, count, got.data());
-    if (rules_.scales) multiply_scales(*rules_.scales, element, got);
-    rules_.error->add(rules_.scales ? std::span(unscaled).first(count) : wanted, got,
-                      counts.too_large);
-  }
+  const RangeCounts counts = count_range(rules_.to, sum);
+  if (counts != RangeCounts{}) KILTER_TRY(check(sum, counts));
+  narrow_floats(rules_.to, sum.data(), sum.size(), out);
+  if (rules_.error == nullptr) return ok();
+  const std::span<double> got = std::span(values).first(sum.size());
+  widen_floats(rules_.to, out, got.size(), got.data());
+  if (rules_.scales) multiply_scales(*rules_.scales, element, got);
+  rules_.error->add(wanted, got, counts.too_large);
   return ok();
 }
 
@@ -97,10 +115,13 @@ void BlendKernel::add_noise(std::uint64_t first_element, std::span<double> sum) 
     sum[i] += rules_.noise_deviation * rules_.noise->normal(first_element + i);
 }
 
-Status BlendKernel::check(const KernelTile& tile, std::size_t first, std::span<const double> sum,
-                          const RangeCounts& counts) const {
-  if (counts.not_finite != 0 && !rules_.allow_not_finite)
-    return fail(not_finite(tile, first, sum.size()));
+Status BlendKernel::check(std::span<const double> sum, const RangeCounts& counts) const {
+  if (counts.not_finite != 0 && !rules_.allow_not_finite) {
+    Error error(ErrorCode::kMalformed, "weights are NaN or infinite");
+    error.tensor = rules_.tensor;
+    error.hint = "give --allow nonfinite to blend them all the same";
+    return fail(std::move(error));
+  }
   if (counts.too_large == 0 || rules_.allow_too_large) return ok();
   const auto worst = std::ranges::max(
       sum, {}, [](double value) { return std::isfinite(value) ? std::fabs(value) : 0.0; });
@@ -113,21 +134,17 @@ Status BlendKernel::check(const KernelTile& tile, std::size_t first, std::span<c
   return fail(std::move(error));
 }
 
-Error BlendKernel::not_finite(const KernelTile& tile, std::size_t first, std::size_t count) const {
-  Error error(ErrorCode::kMalformed, "weights are NaN or infinite");
-  error.tensor = rules_.tensor;
-  error.hint = "give --allow nonfinite to blend them all the same";
+std::string BlendKernel::path_not_finite(const KernelTile& tile, std::size_t first,
+                                         std::size_t count) const {
   Block values;
   for (std::size_t i = 0; i < rules_.terms.size(); ++i) {
     const BlendTerm& term = rules_.terms[i];
     widen_floats(term.dtype, tile.inputs[i].data() + first * width_of(term.dtype), count,
                  values.data());
     const RangeCounts its = count_range(DType::kF64, std::span(values).first(count));
-    if (its.not_finite == 0) continue;
-    error.path = term.path;
-    break;
+    if (its.not_finite != 0) return term.path;
   }
-  return error;
+  return "";
 }
 
 Status EqualKernel::run(const KernelTile& tile) const {

@@ -66,12 +66,17 @@ class BlendKernel : public Kernel {
   Status run(const KernelTile& tile) const override;
   bool same_as(const Kernel& other) const override;
 
+  const BlendRules& rules() const { return rules_; }
+  /// The last part: noise, checks and rounding of sums, of elements from `first_element` on.
+  /// Errors: as run(), without the path of the input that is not finite.
+  Status finish(std::uint64_t first_element, std::span<double> sum, std::span<std::byte> out) const;
+
  private:
   Status run_block(const KernelTile& tile, std::size_t first, std::size_t count) const;
+  Status finish_block(std::uint64_t element, std::span<double> sum, std::byte* out) const;
   void add_noise(std::uint64_t first_element, std::span<double> sum) const;
-  Status check(const KernelTile& tile, std::size_t first, std::span<const double> sum,
-               const RangeCounts& counts) const;
-  Error not_finite(const KernelTile& tile, std::size_t first, std::size_t count) const;
+  Status check(std::span<const double> sum, const RangeCounts& counts) const;
+  std::string path_not_finite(const KernelTile& tile, std::size_t first, std::size_t count) const;
   BlendRules rules_;
 };
 

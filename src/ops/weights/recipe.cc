@@ -5,6 +5,8 @@
 #include <filesystem>
 
 #include "base/try.h"
+#include "io/file_system.h"
+#include "io/lasting_paths.h"
 
 namespace kilter::ops {
 namespace {
@@ -170,7 +172,9 @@ std::vector<std::string> recipe_addresses(const Recipe& recipe) {
   return out;
 }
 
-std::string lasting_address(const std::string& address) {
+std::string lasting_address(const std::string& given, const OpenOptions& options) {
+  auto* const lasting = dynamic_cast<io::LastingPaths*>(options.files);
+  const std::string address = lasting != nullptr ? lasting->lasting_path(given) : given;
   if (address.find("://") != std::string::npos) return address;
   std::error_code error;
   const auto path = std::filesystem::absolute(address, error);
@@ -186,7 +190,7 @@ Result<std::vector<RecipeInput>> describe_inputs(const std::vector<WeightsInput>
       KILTER_ASSIGN(digest,
                     content_digest(input.checkpoint, options.thread_count, options.context));
     }
-    out.push_back({lasting_address(input.address), std::move(digest)});
+    out.push_back({lasting_address(input.address, options.open), std::move(digest)});
   }
   return out;
 }

@@ -56,8 +56,13 @@ Json dtype_rules_json(const DTypeRules& rules);
 /// Addresses of the inputs, in order.
 std::vector<std::string> recipe_addresses(const Recipe& recipe);
 
-/// An address that still leads there from another folder.
-std::string lasting_address(const std::string& address);
+/// An address that still leads there from another folder, and when a store's branch has moved on:
+/// a commit by its digest.
+std::string lasting_address(const std::string& address, const OpenOptions& options);
+
+/// The recipe that a checkpoint carries: in the metadata, in a folder's NAME.recipe.json, or in the
+/// one beside a file. Errors: kNotFound.
+Result<std::string> find_recipe(const Checkpoint& checkpoint, const OpenOptions& options);
 
 /// Each input with its address (absolute, if it is a path) and digest; zeros in a dry run.
 Result<std::vector<RecipeInput>> describe_inputs(const std::vector<WeightsInput>& inputs,

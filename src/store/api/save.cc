@@ -31,9 +31,8 @@ Result<store::SaveRequest> internal_request(store::Store& store, io::FileSystem&
   out.message = request.message;
   KILTER_ASSIGN(out.metadata, store::api::to_json(request.metadata));
   KILTER_ASSIGN(out.lineage, store::api::to_json(request.lineage));
-  if (out.lineage.empty() && store::parse_store_address(request.source)) {
-    KILTER_ASSIGN(const std::string input, store::lineage_input(request.source));
-    out.lineage.push_back(store::lineage_entry("copy", store::SortedJson::object(), {input}));
+  if (out.lineage.empty()) {
+    KILTER_ASSIGN(out.lineage, store::lineage_of_source(files, request.source));
   }
   out.skip_present = request.skip_present;
   out.time_unix_ns = request.time_unix_ns;

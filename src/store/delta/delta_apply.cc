@@ -147,8 +147,8 @@ class DeltaApplier {
       KILTER_ASSIGN(digest,
                     content_digest(delta_.checkpoint, options_.thread_count, options_.context));
     }
-    recipe.inputs = {{ops::lasting_address(base_.address), delta_.base_digest},
-                     {ops::lasting_address(delta_.address), std::move(digest)}};
+    recipe.inputs = {{ops::lasting_address(base_.address, options_.open), delta_.base_digest},
+                     {ops::lasting_address(delta_.address, options_.open), std::move(digest)}};
     return ops::write_recipe(recipe);
   }
 

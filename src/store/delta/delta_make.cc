@@ -217,7 +217,7 @@ class DeltaMaker {
 
   void fill_manifest() {
     std::vector<ops::NamedContent> contents;
-    manifest_.base = ops::lasting_address(base_.address);
+    manifest_.base = ops::lasting_address(base_.address, options_.open);
     if (result_.checkpoint.data().format.find("safetensors") != std::string::npos)
       manifest_.metadata = result_.checkpoint.data().metadata;
     for (const Work& work : work_) {
