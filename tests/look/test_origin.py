@@ -54,6 +54,17 @@ def test_interpolations_are_found(kilter, tmp_path, dtype, size, t):
     assert f"looks like {guess}" in text
 
 
+def test_what_rounding_hides_speaks_against_nothing(kilter, tmp_path):
+    a = states(1) | {f"layers.{i}.ones": torch.ones(96) for i in range(6)}
+    write(tmp_path, torch.bfloat16, a=a, c=tuned(a, 2, 3e-3))
+    kilter("merge", "--a", tmp_path / "a.safetensors", "--b", tmp_path / "c.safetensors", "--weighted", "0.3",
+           tmp_path / "b.safetensors", status=0)
+    report = compare(kilter, tmp_path, "--against", tmp_path / "c.safetensors")
+    hidden = [row for row in report["tensors"] if row["name"].endswith("ones") and "interpolation" in row]
+    assert hidden and all(row["interpolation"]["rounding"] > 0.5 for row in hidden)
+    assert f"6 of 6 changed tensors lie on the line (of {len(hidden)} more rounding" in report["guesses"][0]
+
+
 def test_a_share_for_each_tensor(kilter, tmp_path):
     a = states(1)
     c = tuned(a, 2)

@@ -1,12 +1,15 @@
 #include "ops/diff/against.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <limits>
 
 #include "base/run_jobs.h"
 #include "base/try.h"
 #include "tensor/float_format.h"
 #include "tensor/kernels/float_values.h"
+#include "tensor/kernels/number_values.h"
 
 namespace kilter::ops {
 namespace {
@@ -26,7 +29,8 @@ struct TensorTriple {
 struct TriplePart {
   std::size_t triple = 0;
   std::uint64_t first = 0, count = 0;
-  DifferenceSums sums;  ///< "a" is c - a, "b" is b - a
+  DifferenceSums sums;       ///< "a" is c - a, "b" is b - a
+  double power_squares = 0;  ///< of b's numbers rounded down to powers of two
 };
 
 std::uint64_t element_bytes(DType dtype) { return dtype_row(dtype).bits / 8; }
@@ -51,22 +55,38 @@ class WidenedRun {
   RawBytes bytes_;
 };
 
+/// Sum of the squares of the powers of two at or below each |number|: what the last digit's worth
+/// goes by.
+double sum_power_squares(std::span<const double> numbers, double smallest_normal_power) {
+  double sum = 0;
+  for (const double number : numbers) {
+    const double power =
+        std::bit_cast<double>(std::bit_cast<std::uint64_t>(number) & 0x7FF0000000000000U);
+    const double finite = power <= std::numeric_limits<double>::max() ? power : 0;
+    const double normal = std::max(finite, smallest_normal_power);
+    sum += normal * normal;
+  }
+  return sum;
+}
+
 void add_block(const WidenedRun& a, const WidenedRun& b, const WidenedRun& c, std::size_t at,
-               std::size_t count, DifferenceSums& sums) {
+               std::size_t count, double smallest, TriplePart& part) {
   double from_a[kAgainstBlock], from_b[kAgainstBlock], from_c[kAgainstBlock];
   a.widen(at, count, from_a);
   b.widen(at, count, from_b);
   c.widen(at, count, from_c);
+  part.power_squares += sum_power_squares(std::span(from_b, count), smallest);
   for (std::size_t i = 0; i < count; ++i) {
     from_b[i] -= from_a[i];
     from_c[i] -= from_a[i];
   }
-  sums += difference_sums(std::span(from_c, count), std::span(from_b, count));
+  part.sums += difference_sums(std::span(from_c, count), std::span(from_b, count));
 }
 
 Status sum_part(const WeightsInput& input_c, const TensorTriple& triple, TriplePart& part,
                 const RunContext& context) {
   const TensorPair& pair = *triple.pair;
+  const double smallest = smallest_normal(pair.dtype_b);
   WidenedRun a(*pair.input_a, pair.a, pair.dtype_a, pair.view_a);
   WidenedRun b(*pair.input_b, pair.b, pair.dtype_b, pair.view_b);
   WidenedRun c(input_c, triple.c, triple.dtype_c, pair.view_a);
@@ -77,16 +97,16 @@ Status sum_part(const WeightsInput& input_c, const TensorTriple& triple, TripleP
     KILTER_TRY(b.read(part.first + at, some));
     KILTER_TRY(c.read(part.first + at, some));
     for (std::size_t i = 0; i < some; i += kAgainstBlock)
-      add_block(a, b, c, i, std::min<std::size_t>(kAgainstBlock, some - i), part.sums);
+      add_block(a, b, c, i, std::min<std::size_t>(kAgainstBlock, some - i), smallest, part);
   }
   return ok();
 }
 
-/// The RMS error of rounding numbers to a dtype, over their norm, if their mantissas are spread as
-/// those of most data (Benford): unit / sqrt(12), times the mean of 1 / m² over m in [1, 2).
-double rounding_share(DType dtype) {
+/// The error of rounding to a dtype is spread evenly over its last digit: that digit's worth, times
+/// 1 / sqrt(12), in the mean square.
+double rounding_noise(double power_squares, DType dtype) {
   const FloatFormat* const format = float_format(dtype);
-  return std::ldexp(std::sqrt(0.541 / 12), -static_cast<int>(format->mantissa_bits));
+  return std::ldexp(std::sqrt(power_squares / 12), -static_cast<int>(format->mantissa_bits));
 }
 
 Interpolation fit(const DifferenceSums& sums, double noise) {
@@ -134,12 +154,16 @@ Status compare_against(const WeightsInput& c, const std::vector<TensorPair>& pai
   };
   KILTER_TRY(run_jobs(jobs, thread_count, context));
   std::vector<DifferenceSums> sums(triples.size());
-  for (const TriplePart& part : parts) sums[part.triple] += part.sums;
+  std::vector<double> power_squares(triples.size());
+  for (const TriplePart& part : parts) {
+    sums[part.triple] += part.sums;
+    power_squares[part.triple] += part.power_squares;
+  }
   DifferenceSums all;
   double noise_squares = 0;
   for (std::size_t i = 0; i < triples.size(); ++i) {
     TensorDiff& row = out.tensors[triples[i].row];
-    const double noise = row.norm_b * rounding_share(row.dtype_b);
+    const double noise = rounding_noise(power_squares[i], row.dtype_b);
     row.interpolation = fit(sums[i], noise);
     noise_squares += noise * noise;
     all += sums[i];

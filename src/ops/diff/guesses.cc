@@ -9,15 +9,16 @@
 namespace kilter::ops {
 namespace {
 
-// A fit counts where little is left beside it, or no more than rounding leaves (thrice, as sums in
-// narrow dtypes round more than once) and that is not most of the difference.
-constexpr double kFitResidual = 0.02, kFitRounding = 3, kFitResidualMax = 0.7;
+// A fit counts where little is left beside it, or no more than rounding leaves (twice, as sums in
+// narrow dtypes round more than once). Where that is most of the difference nothing can be told.
+constexpr double kFitResidual = 0.02, kFitRounding = 2, kFitResidualMax = 0.7;
 // Tensors lie on one line if their shares differ by less.
 constexpr double kOneShare = 0.02;
 
+bool can_tell(const Interpolation& one) { return kFitRounding * one.rounding <= kFitResidualMax; }
+
 bool is_fit(const Interpolation& one) {
-  return one.residual <= kFitResidual ||
-         (one.residual <= kFitRounding * one.rounding && one.residual <= kFitResidualMax);
+  return one.residual <= std::max(kFitResidual, kFitRounding * one.rounding);
 }
 
 std::string residual_text(const Interpolation& one, DType dtype) {
@@ -27,31 +28,37 @@ std::string residual_text(const Interpolation& one, DType dtype) {
   return out;
 }
 
+std::string untold_text(std::size_t count) {
+  return count == 0 ? "" : fmt::format(" (of {} more rounding leaves too little to tell)", count);
+}
+
 void guess_interpolation(CheckpointDiff& diff) {
   if (!diff.against || diff.against->compared == 0) return;
-  std::size_t fitting = 0;
+  std::size_t fitting = 0, told = 0;
   double least = 0, most = 0;
   DType dtype = DType::kF32;
   for (const TensorDiff& row : diff.tensors) {
-    if (!row.interpolation || !is_fit(*row.interpolation)) continue;
+    if (!row.interpolation || !can_tell(*row.interpolation)) continue;
+    ++told;
+    if (!is_fit(*row.interpolation)) continue;
     dtype = row.dtype_b;
     least = fitting == 0 ? row.interpolation->t : std::min(least, row.interpolation->t);
     most = fitting == 0 ? row.interpolation->t : std::max(most, row.interpolation->t);
     ++fitting;
   }
   const Interpolation& total = diff.against->total;
-  const bool most_fit = 10 * fitting >= 9 * diff.against->compared;
-  if (is_fit(total) && most_fit) {
+  const bool most_fit = told > 0 && 10 * fitting >= 9 * told;
+  if (is_fit(total) && can_tell(total) && most_fit) {
     const bool between = total.t >= 0 && total.t <= 1;
     diff.guesses.push_back(
-        fmt::format("{} of A and C at {:.3g}: {} of {} changed tensors lie on the line, {}",
-                    between ? "interpolation" : "extrapolation", total.t, fitting,
-                    diff.against->compared, residual_text(total, dtype)));
+        fmt::format("{} of A and C at {:.3g}: {} of {} changed tensors lie on the line{}, {}",
+                    between ? "interpolation" : "extrapolation", total.t, fitting, told,
+                    untold_text(diff.against->compared - told), residual_text(total, dtype)));
   } else if (most_fit && most - least > kOneShare) {
     diff.guesses.push_back(
         fmt::format("interpolation of A and C at another share in each tensor, from {:.3g} to "
-                    "{:.3g}: {} of {} changed tensors lie on their lines",
-                    least, most, fitting, diff.against->compared));
+                    "{:.3g}: {} of {} changed tensors lie on their lines{}",
+                    least, most, fitting, told, untold_text(diff.against->compared - told)));
   }
 }
 
