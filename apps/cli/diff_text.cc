@@ -77,6 +77,15 @@ void print_rules(const CheckpointDiff& diff) {
     std::printf("  %s %s\n", format_count(count).c_str(), escape_text(rule).c_str());
 }
 
+std::string closer_text(const TensorDiff& row) {
+  std::string out;
+  if (row.interpolation)
+    out += fmt::format(", share of C {:.4g} ({:.2g} % left)", row.interpolation->t,
+                       100 * row.interpolation->residual);
+  if (row.spectrum && row.spectrum->rank > 0) out += fmt::format(", rank {}", row.spectrum->rank);
+  return out;
+}
+
 std::string mark(WeightChange change, const Style& style) {
   if (change == WeightChange::kOnlyInA) return style.bad("-");
   if (change == WeightChange::kOnlyInB) return style.good("+");
@@ -168,7 +177,7 @@ void print_checkpoint_diff(const CheckpointDiff& diff, const Terminal& terminal,
   for (std::size_t i = 0; i < count; ++i)
     std::printf("%s %s  %s%s\n", mark(rows[i]->change, style).c_str(),
                 style.name(escape_text(rows[i]->name)).c_str(), row_text(*rows[i]).c_str(),
-                style.dim(match_text(*rows[i])).c_str());
+                (closer_text(*rows[i]) + style.dim(match_text(*rows[i]))).c_str());
   if (count < rows.size())
     std::printf("  … %s more: --all lists them\n", format_count(rows.size() - count).c_str());
   std::map<WeightChange, std::size_t> kinds;
@@ -179,6 +188,12 @@ void print_checkpoint_diff(const CheckpointDiff& diff, const Terminal& terminal,
         (tally.empty() ? "" : ", ") + format_count(number) + " " + std::string(change_name(kind));
   std::printf("%s\n", tally.empty() ? "no tensors" : tally.c_str());
   print_rules(diff);
+  for (const std::string& guess : diff.guesses)
+    std::printf("%s %s\n", style.bold("looks like").c_str(), guess.c_str());
+  if (diff.against && diff.guesses.empty())
+    std::printf(
+        "no interpolation: the best share of C is %.3g, and %.3g %% of the difference is left\n",
+        diff.against->total.t, 100 * diff.against->total.residual);
   if (diff.total.changed > 0) std::printf("in all: %s\n", numbers_text(diff.total).c_str());
 }
 

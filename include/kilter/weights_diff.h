@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,7 +11,15 @@
 
 namespace kilter {
 
+inline constexpr std::size_t kSpectrumAll = static_cast<std::size_t>(-1);
+/// The four that changed most, where some matrices changed and others did not, as adapters have it.
+inline constexpr std::size_t kSpectrumAuto = static_cast<std::size_t>(-2);
+
 struct DiffOptions {
+  std::string against;  ///< a third checkpoint: does B lie between A and it?
+  /// Matrices whose difference is taken apart into directions, those that changed most; 0: none.
+  /// Of more than 2^24 elements only with kSpectrumAll.
+  std::size_t spectrum_tensors = kSpectrumAuto;
   unsigned thread_count = 0;
   OpenOptions open;
   RunContext context;
@@ -28,6 +37,20 @@ enum class WeightChange : std::uint8_t {
 std::string_view change_name(WeightChange change);
 
 /// Sums are over elements that are finite in both; binary64.
+/// b = a + t (c - a), by least squares.
+struct Interpolation {
+  double t = 0;
+  double residual = 1;  ///< what is left of b - a beside it: its norm over |b - a|
+  double rounding = 0;  ///< what rounding b to its dtype leaves about, over |b - a|
+};
+
+/// Singular values of b - a.
+struct SpectrumSummary {
+  std::uint64_t rank = 0;      ///< so many directions, and noise as of rounding; 0: not of low rank
+  std::vector<double> values;  ///< the strongest, at most 8
+  double energy = 0;           ///< share of the squared norm in the strongest 64
+};
+
 struct TensorDiff {
   std::string name;    ///< in A; in B where only B has it
   std::string name_b;  ///< where it is another one
@@ -46,6 +69,8 @@ struct TensorDiff {
   double cosine = 1;             ///< of the angle between a and b
   double relative_norm = 0;      ///< |b - a| / |a|
   double norm_a = 0, norm_b = 0;
+  std::optional<Interpolation> interpolation;  ///< with `against`, of what changed
+  std::optional<SpectrumSummary> spectrum;     ///< of those that were chosen
 };
 
 /// The words of two tokenizers, by what they are, not by the order they stand in the file.
@@ -64,6 +89,12 @@ struct TokenizerDiff {
   std::vector<Key> keys;  ///< whatever else a tokenizer.json states
 };
 
+struct AgainstReport {
+  std::string address;
+  Interpolation total;
+  std::uint64_t compared = 0, left_out = 0;  ///< changed tensors that C has, and has not
+};
+
 struct CheckpointDiff {
   using Key = TokenizerDiff::Key;
   std::string a, b;
@@ -79,6 +110,7 @@ struct CheckpointDiff {
   };
   std::vector<Text> texts;
   std::vector<TokenizerDiff> tokenizers;
+  std::optional<AgainstReport> against;
   std::vector<std::string> guesses;  ///< what made B of A, for people, each with its evidence
   std::uint64_t read_bytes = 0;
   double seconds = 0;

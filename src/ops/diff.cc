@@ -6,9 +6,12 @@
 #include "kilter/weights_diff.h"
 
 #include "base/try.h"
+#include "ops/diff/against.h"
 #include "ops/diff/documents.h"
+#include "ops/diff/guesses.h"
 #include "ops/diff/layouts.h"
 #include "ops/diff/matching.h"
+#include "ops/diff/spectra.h"
 #include "ops/weights/tensor_pairs.h"
 #include "tensor/kernels/float_values.h"
 
@@ -55,6 +58,7 @@ class Comparison {
     KILTER_TRY(compare());
     KILTER_TRY(try_layouts());
     total();
+    KILTER_TRY(look_closer());
     KILTER_TRY(compare_documents(a_, b_, options_.context, out_));
     for (const TensorDiff& row : out_.tensors)
       out_.same = out_.same && row.change == WeightChange::kIdentical && row.rule.empty() &&
@@ -212,6 +216,17 @@ class Comparison {
     unlike.change = WeightChange::kShapeChanged;
     row = unlike;
     sums_[p] = {};
+  }
+
+  Status look_closer() {
+    if (!options_.against.empty()) {
+      KILTER_ASSIGN(const WeightsInput c,
+                    open_weights(options_.against, options_.open, Part::kAll));
+      KILTER_TRY(compare_against(c, pairs_, rows_, options_.thread_count, options_.context, out_));
+    }
+    if (options_.spectrum_tensors > 0) KILTER_TRY(measure_spectra(pairs_, rows_, options_, out_));
+    guess_origin(out_);
+    return ok();
   }
 
   void total() {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 
 #include "kilter/weights_diff.h"
@@ -26,6 +27,11 @@ constexpr PositionalSpec kPositionals[] = {
 constexpr OptionSpec kOptions[] = {
     {"--all", ValueKind::kFlag, "", "List what is the same as well"},
     {"--numbers", ValueKind::kFlag, "", "Compare numbers where both are commits, too"},
+    {"--against", ValueKind::kPath, "C",
+     "A third checkpoint: say whether B lies between A and C, and where"},
+    {"--spectrum", ValueKind::kText, "N",
+     "Take apart the differences of the N matrices that changed most, or of all; default: of 4 "
+     "where other matrices did not change"},
     {"--html", ValueKind::kPath, "FILE", "Write a page with a heat map and every tensor as well"},
     {"-f,--force", ValueKind::kFlag, "", "Replace FILE if it exists"},
     {"--threads", ValueKind::kCount, "N", "Threads; default: all processors"},
@@ -115,6 +121,17 @@ Result<store::FoundCommit> find_one(const std::string& address) {
   return store::find_commit(parsed);
 }
 
+/// "all", or a count.
+Result<std::size_t> read_spectrum(const std::string& text) {
+  if (text.empty()) return kSpectrumAuto;
+  if (text == "all") return kSpectrumAll;
+  std::size_t count = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (read.ec == std::errc() && read.ptr == text.data() + text.size()) return count;
+  Error error(ErrorCode::kInvalidArgument, "--spectrum wants a number, or all, not '" + text + "'");
+  return fail(std::move(error));
+}
+
 Result<CheckpointDiff> compare(const Invocation& invocation) {
   const auto& paths = invocation.arguments.positionals;
   const std::string page = invocation.arguments.text("html");
@@ -123,7 +140,11 @@ Result<CheckpointDiff> compare(const Invocation& invocation) {
   DiffOptions options;
   options.thread_count = invocation.arguments.count("threads", 0);
   options.context = invocation.context;
-  const auto files = store::files_for(paths);
+  options.against = invocation.arguments.text("against");
+  KILTER_ASSIGN(options.spectrum_tensors, read_spectrum(invocation.arguments.text("spectrum")));
+  std::vector<std::string> addresses = paths;
+  if (!options.against.empty()) addresses.push_back(options.against);
+  const auto files = store::files_for(addresses);
   options.open.files = files.get();
   KILTER_ASSIGN(CheckpointDiff diff, diff_checkpoints(paths[0], paths[1], options));
   if (!page.empty()) KILTER_TRY(write_page(page, diff_page(diff), force));
@@ -142,7 +163,8 @@ int run_checkpoints(const Invocation& invocation) {
 
 /// What only a comparison of numbers can say.
 bool wants_numbers(const Arguments& arguments) {
-  return arguments.has("numbers") || arguments.has("html");
+  return arguments.has("numbers") || arguments.has("html") || arguments.has("against") ||
+         arguments.has("spectrum");
 }
 
 int run(const Invocation& invocation) {
@@ -171,11 +193,16 @@ const CommandSpec kDiffCommand = {
     .name = "diff",
     .summary = "Show what differs between two checkpoints, or two commits",
     .description =
-        "Tensors are matched by name (without a container such as state_dict) and compared number "
-        "by number, across formats and dtypes: how many changed, by how much at most, in the mean "
-        "square and relative to A, and the angle between them. What is equal once rounded to the "
-        "narrower dtype is told from what changed. Metadata, and config and tokenizer of folders, "
-        "are compared as texts.\n"
+        "Tensors are matched by name (without a container such as state_dict), by what wrappers "
+        "and libraries make of names, as parts of fused ones, and at last by equal content; "
+        "matrices transposed are found. They are compared number by number, across formats and "
+        "dtypes: how many changed, by how much at most, in the mean square and relative to A, and "
+        "the angle between them. What is equal once rounded to the narrower dtype is told from "
+        "what changed. Of folders, the keys of configurations and the words of tokenizers are "
+        "compared, of safetensors the metadata.\n"
+        "Where only some matrices changed, the differences of four are taken apart: of so few "
+        "directions as a merged LoRA has them? With --against C: is B an interpolation of A and "
+        "C?\n"
         "Of two commits, files, tensors and metadata are compared by the names of their chunks, "
         "and "
         "no weights are read; --numbers reads them.",
@@ -184,10 +211,13 @@ const CommandSpec kDiffCommand = {
     .examples =
         "kilter diff base.safetensors tuned.safetensors\n"
         "kilter diff model.pt model/ --json\n"
+        "kilter diff base/ merged/ --against tuned/\n"
+        "kilter diff base/ tuned/ --html difference.html\n"
         "kilter diff runs.kilter@main~1 runs.kilter@main\n"
         "kilter diff runs.kilter@v1 runs.kilter@v2 --numbers",
     .exit_statuses =
-        "0    the same\n1    different\n2    wrong usage\n"
+        "0    the same\n1    different\n2    wrong usage, or FILE exists and --force was not "
+        "given\n"
         "3    an input is damaged, malformed or no checkpoint\n4    not found\n"
         "5    I/O error\n130  interrupted",
     .run = diff_command::run,

@@ -38,6 +38,18 @@ void add_difference_numbers(Json& out, const TensorDiff& row) {
   out["norm_b"] = row.norm_b;
 }
 
+Json interpolation_json(const Interpolation& one) {
+  return {{"t", one.t}, {"residual", one.residual}, {"rounding", one.rounding}};
+}
+
+void add_closer_look(Json& out, const TensorDiff& row) {
+  if (row.interpolation) out["interpolation"] = interpolation_json(*row.interpolation);
+  if (row.spectrum)
+    out["spectrum"] = {{"rank", row.spectrum->rank},
+                       {"values", row.spectrum->values},
+                       {"energy", row.spectrum->energy}};
+}
+
 bool was_compared(WeightChange change) {
   return change == WeightChange::kIdentical || change == WeightChange::kEqualAfterRounding ||
          change == WeightChange::kChanged;
@@ -88,21 +100,30 @@ std::string diff_json(const CheckpointDiff& diff) {
   for (const TensorDiff& row : diff.tensors) {
     Json one = ops::diff_tensor_json(row);
     if (ops::was_compared(row.change)) ops::add_difference_numbers(one, row);
+    ops::add_closer_look(one, row);
     tensors.push_back(std::move(one));
   }
   for (const auto& text : diff.texts) texts.push_back(ops::text_json(text));
   for (const auto& row : diff.tokenizers) tokenizers.push_back(ops::tokenizer_json(row));
   Json total = Json::object();
   ops::add_difference_numbers(total, diff.total);
-  return dump_json(Json{{"a", diff.a},
-                        {"b", diff.b},
-                        {"same", diff.same},
-                        {"tensors", std::move(tensors)},
-                        {"total", std::move(total)},
-                        {"texts", std::move(texts)},
-                        {"tokenizers", std::move(tokenizers)},
-                        {"read_bytes", diff.read_bytes},
-                        {"seconds", diff.seconds}});
+  Json out = {{"a", diff.a},
+              {"b", diff.b},
+              {"same", diff.same},
+              {"tensors", std::move(tensors)},
+              {"total", std::move(total)},
+              {"texts", std::move(texts)},
+              {"tokenizers", std::move(tokenizers)},
+              {"guesses", diff.guesses},
+              {"read_bytes", diff.read_bytes},
+              {"seconds", diff.seconds}};
+  if (diff.against) {
+    out["against"] = ops::interpolation_json(diff.against->total);
+    out["against"]["address"] = diff.against->address;
+    out["against"]["compared"] = diff.against->compared;
+    out["against"]["left_out"] = diff.against->left_out;
+  }
+  return dump_json(out);
 }
 
 }  // namespace kilter
