@@ -167,7 +167,7 @@ class Placer {
         part = Part::kOther;
       } else if (part == Part::kWeights && contains(kEma, level)) {
         part = Part::kEma;
-      } else if (!is_container(level, at)) {
+      } else if (!is_container(level, at) || (depth == 0 && names_a_file(level, tensor.name))) {
         if (depth == 0) plain_level_ = level;
         break;
       }
@@ -193,6 +193,19 @@ class Placer {
     if (inner == kNoState || inner >= data_.state.size()) return false;
     const StateKind kind = data_.state[inner].kind;
     return kind == StateKind::kDict || kind == StateKind::kObject;
+  }
+
+  // A folder's state has a level for each file. `model` is none of the names inside
+  // model.safetensors, where they begin with it themselves: then the file's own dict knows the
+  // whole name.
+  bool names_a_file(std::string_view level, std::string_view name) {
+    if (!data_.root_is_folder) return false;
+    const auto [at, fresh] = file_levels_.try_emplace(level, false);
+    if (fresh) {
+      const StateId inner = data_.state.find(data_.state.root(), level);
+      at->second = inner != kNoState && data_.state.find(inner, name) != kNoState;
+    }
+    return at->second;
   }
 
   // torch.optim's own layout: state.<number>.<slot> beside param_groups.
@@ -302,6 +315,7 @@ class Placer {
   Placement out_;
   std::vector<std::size_t> taken_;  // bytes cut from the front of each name
   bool bare_optimizer_ = false;
+  std::unordered_map<std::string_view, bool> file_levels_;
   std::string_view
       plain_level_;  // the last first level that was no container: most names repeat it
 };

@@ -91,6 +91,29 @@ TEST(Unwrap, ReadsTheTrainersFilesInAFolder) {
   EXPECT_EQ(tensor_parts(data), Names({"weights", "optimizer"}));
 }
 
+TEST(Unwrap, AFileCalledModelIsNoContainerOfNamesThatBeginWithIt) {
+  CheckpointData data = with_names({"model.w", "lm_head.w"});
+  data.root_is_folder = true;
+  StateTree& tree = data.state;
+  const auto put = [&](StateKind kind, const std::string& text, std::int64_t integer) {
+    StateNode node;
+    node.kind = kind;
+    node.text = text;
+    node.integer = integer;
+    return tree.add(std::move(node));
+  };
+  StateNode file, root;
+  file.kind = root.kind = StateKind::kDict;
+  for (int i = 0; i < 2; ++i) {
+    file.items.push_back(put(StateKind::kString, i == 0 ? "model.w" : "lm_head.w", 0));
+    file.items.push_back(put(StateKind::kTensor, "", i));
+  }
+  const StateId inner = tree.add(std::move(file));
+  root.items = {put(StateKind::kString, "model", 0), inner};
+  tree.set_root(tree.add(std::move(root)));
+  EXPECT_EQ(unwrapped_names(data), Names({"model.w", "lm_head.w"}));
+}
+
 TEST(Unwrap, SurvivesHostileNames) {
   Names names = {"",
                  ".",

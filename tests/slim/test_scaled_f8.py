@@ -101,9 +101,9 @@ def test_other_scales_that_are_read(kilter, tmp_path):
     rows, blocks = rough((70, 1), 4, torch.bfloat16), rough((3, 2), 5)
     powers = torch.tensor([[120], [127], [130]], dtype=torch.uint8).expand(3, 2).contiguous().view(torch.float8_e8m0fnu)
     save_file({"rows.weight": weight, "rows.weight_scale": rows, "rows.input_scale": torch.ones(1),
-               "blocks.weight": weight, "blocks.weight_scale_inv": blocks, "one.weight": weight,
-               "one.weight_scale_inv": torch.tensor(0.3), "powers.weight": weight, "powers.weight_scale_inv": powers,
-               "plain.weight": weight}, folder / "model.safetensors")
+               "blocks.weight": weight.clone(), "blocks.weight_scale_inv": blocks, "one.weight": weight.clone(),
+               "one.weight_scale_inv": torch.tensor(0.3), "powers.weight": weight.clone(),
+               "powers.weight_scale_inv": powers, "plain.weight": weight.clone()}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps({"quantization_config": {
         "quant_method": "fp8", "weight_block_size": [32, 64]}, "torch_dtype": "bfloat16"}))
     kilter("cast", folder, tmp_path / "out", "--dtype", "f32", status=0)
@@ -123,7 +123,7 @@ def test_from_one_layout_to_another(kilter, tmp_path):
            "deepseek:64x64", status=0)
     blocks = load_file(tmp_path / "blocks.safetensors")
     kilter("cast", tmp_path / "blocks.safetensors", tmp_path / "one.safetensors", "--dtype", "f8_e4m3", "--scales",
-           "comfyui", status=2)  # nothing says that blocks are of 64 x 64
+           "comfyui", status=3)  # nothing says that blocks are of 64 x 64
     kilter("cast", tmp_path / "in.safetensors", tmp_path / "blocks.safetensors", "--dtype", "f8_e4m3", "--scales",
            "deepseek", "--force", status=0)
     blocks = load_file(tmp_path / "blocks.safetensors")

@@ -186,7 +186,7 @@ def test_renames_that_are_refused(kilter, tmp_path, options, said):
 def test_shards_and_back(kilter, slim_models, tmp_path):
     kilter("shard", slim_models / "llama", tmp_path / "shards", "--max-shard-size", "300KB", status=0)
     parts = sorted((tmp_path / "shards").glob("model-*.safetensors"))
-    assert len(parts) > 3 and all(part.stat().st_size < 310_000 for part in parts)
+    assert len(parts) > 2 and all(part.stat().st_size < 310_000 for part in parts)
     index = json.loads((tmp_path / "shards" / "model.safetensors.index.json").read_text())
     before = load_all(slim_models / "llama")
     assert index["weight_map"].keys() == before.keys()

@@ -112,9 +112,11 @@ class Prune {
     KILTER_TRY(check_used(options_.only, only_used_, "--only"));
     KILTER_TRY(check_used(options_.exclude, exclude_used_, "--exclude"));
     if (tensors_.empty())
-      return fail(prune_usage("no tensor is left to prune")
-                      .at_path(input().address)
-                      .advise("name some with --only; see `kilter inspect --tensors`"));
+      return fail(
+          prune_usage("no tensor is left to prune")
+              .at_path(input().address)
+              .advise("weights of linear layers are pruned unless --only names others; see `kilter "
+                      "inspect --tensors`"));
     return ok();
   }
 
@@ -163,9 +165,10 @@ class Prune {
   }
 
   std::string why_not(std::size_t tensor, const std::string& name, const TensorInfo& info) {
+    const bool wanted = matches(options_.only, only_used_, name);
     if (matches(options_.exclude, exclude_used_, name)) return "--exclude";
     if (!options_.only.empty()) {
-      if (!matches(options_.only, only_used_, name)) return "--only: no pattern matches";
+      if (!wanted) return "--only: no pattern matches";
     } else if (options_.way == PruneWay::kMask) {
       if (!mask().find(name)) return "it has no mask";
     } else if (const std::string_view what = why_not_linear(name, info.shape); !what.empty()) {
