@@ -3,6 +3,7 @@
 
 import argparse
 
+import adapter_extract_bench
 import convert_bench
 import dcp_bench
 import harness
@@ -30,4 +31,5 @@ dcp_bench.run(arguments.size, arguments.runs)
 store_bench.run(arguments.size, arguments.runs)
 zero_bench.run(arguments.size, arguments.runs)
 weights_bench.run(arguments.size, arguments.runs)
+adapter_extract_bench.run(min(arguments.runs, 3))
 training_bench.run(arguments.size, arguments.runs)

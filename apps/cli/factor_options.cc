@@ -130,6 +130,17 @@ Result<std::optional<double>> read_share(const Arguments& arguments, std::string
               "--" + std::string(name) + " wants a share above 0 and at most 1");
 }
 
+Result<std::vector<double>> read_numbers(const std::string& text, std::string_view option) {
+  std::vector<double> out;
+  for (std::size_t at = 0; at <= text.size() && !text.empty();) {
+    const auto comma = std::min(text.find(',', at), text.size());
+    KILTER_ASSIGN(const double value, read_number(text.substr(at, comma - at), option));
+    out.push_back(value);
+    at = comma + 1;
+  }
+  return out;
+}
+
 int print_factors(const Result<FactorReport>& report, const Invocation& invocation) {
   if (!report) return report_error(report.error(), invocation.terminal);
   if (invocation.terminal.json)

@@ -1,6 +1,10 @@
 // What the commands that make low-rank factors have in common.
 #pragma once
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "kilter/adapter_factors.h"
 
 #include "cli/weights_options.h"
@@ -8,7 +12,8 @@
 namespace kilter::cli {
 
 inline constexpr OptionSpec kFactorOptions[] = {
-    {"-d,--dtype", ValueKind::kText, "DTYPE", "Of the factors: f32, bf16 or f16; default f32, or as the factors that are given"},
+    {"-d,--dtype", ValueKind::kText, "DTYPE",
+     "Of the factors: f32, bf16 or f16; default f32, or as the factors that are given"},
     {"--naming", ValueKind::kChoice, "NAMING",
      "peft (a folder with adapter_config.json), kohya, diffusers or comfyui (one file)", false,
      "peft kohya diffusers comfyui"},
@@ -35,6 +40,9 @@ Result<std::size_t> read_rank(const Arguments& arguments, std::string_view name,
                               std::size_t otherwise);
 /// "0.95" in (0, 1]; nullopt if the option is absent.
 Result<std::optional<double>> read_share(const Arguments& arguments, std::string_view name);
+
+/// "0.7,-0.3"; empty for "".
+Result<std::vector<double>> read_numbers(const std::string& text, std::string_view option);
 
 /// Ranks and errors in all and where they are worst; every module with --report. JSON with --json.
 int print_factors(const Result<FactorReport>& report, const Invocation& invocation);

@@ -247,10 +247,8 @@ class Extraction {
                       .advise("give --dtype f32"));
     module.energy = low.energy(module.rank);
     if (module.rank < low.values.size()) module.next = low.values[module.rank];
-    one.up = one.transposed ? down_bytes(pair, dtype(), true)
-                            : up_bytes(pair, dtype(), false);
-    one.down = one.transposed ? up_bytes(pair, dtype(), true)
-                              : down_bytes(pair, dtype(), false);
+    one.up = one.transposed ? down_bytes(pair, dtype(), true) : up_bytes(pair, dtype(), false);
+    one.down = one.transposed ? up_bytes(pair, dtype(), true) : down_bytes(pair, dtype(), false);
     return ok();
   }
 
@@ -349,14 +347,13 @@ class Extraction {
     up[1] = rank;
     down[0] = rank;
     module.factors = {
-        {model::FactorRole::kDown, draft_.add(std::move(one.down)), dtype(),
-         std::move(down)},
+        {model::FactorRole::kDown, draft_.add(std::move(one.down)), dtype(), std::move(down)},
         {model::FactorRole::kUp, draft_.add(std::move(one.up)), dtype(), std::move(up)}};
     WeightsReport::Tensor& row = report_.tensors[one.row];
     row.fate = "factored";
     row.to = dtype();
-    row.bytes = (one.module.rows + one.module.columns) * one.module.rank *
-                dtype_row(dtype()).bits / 8;
+    row.bytes =
+        (one.module.rows + one.module.columns) * one.module.rank * dtype_row(dtype()).bits / 8;
     draft_.description.modules.push_back(std::move(module));
     report_.modules.push_back(one.module);
   }

@@ -124,9 +124,9 @@ Json combine_words(const CombineOptions& options) {
 }
 
 Status read_combine_words(const Recipe& recipe, CombineOptions& options) {
-  KILTER_TRY(check_own_keys(recipe, {"rank", "energy", "cumulative", "value_min", "value_ratio",
-                                     "dtype", "naming", "split", "method", "weights", "density",
-                                     "seed"}));
+  KILTER_TRY(
+      check_own_keys(recipe, {"rank", "energy", "cumulative", "value_min", "value_ratio", "dtype",
+                              "naming", "split", "method", "weights", "density", "seed"}));
   KILTER_TRY(read_factor_words(recipe, options));
   KILTER_ASSIGN(const std::string method, own_text(recipe, "method"));
   const auto known = combine_method_from_name(method);

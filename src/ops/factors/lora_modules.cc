@@ -34,8 +34,9 @@ Error no_lora(const std::string& address, const AdapterModule& module, std::stri
   error.path = address;
   error.expected = "two plain LoRA factors";
   error.found = module_kind_name(module.kind);
-  error.hint = "`kilter adapter apply` bakes any kind into a model, and `adapter extract` makes "
-               "LoRA of the result";
+  error.hint =
+      "`kilter adapter apply` bakes any kind into a model, and `adapter extract` makes "
+      "LoRA of the result";
   return error;
 }
 
@@ -45,9 +46,9 @@ Status check_lora(const std::string& address, const model::AdapterDescription& a
                     .at_path(address)
                     .advise("put its adapter_config.json beside it"));
   if (!adapter.unsupported.empty())
-    return fail(Error(ErrorCode::kUnsupported,
-                      "its configuration asks for " + adapter.unsupported.front())
-                    .at_path(address));
+    return fail(
+        Error(ErrorCode::kUnsupported, "its configuration asks for " + adapter.unsupported.front())
+            .at_path(address));
   for (const AdapterModule& module : adapter.modules)
     if (const auto why = why_not_lora(module); !why.empty())
       return fail(no_lora(address, module, why));
@@ -97,8 +98,7 @@ Result<LoraInput> open_lora(const std::string& address, const OpenOptions& optio
 Result<LoraFactors> read_factors(const LoraInput& lora, const AdapterModule& module) {
   const ModuleShape shape = shape_of_module(module);
   KILTER_ASSIGN(std::vector<double> up, read_values(lora, *module.find(FactorRole::kUp)));
-  KILTER_ASSIGN(const std::vector<double> down,
-                read_values(lora, *module.find(FactorRole::kDown)));
+  KILTER_ASSIGN(const std::vector<double> down, read_values(lora, *module.find(FactorRole::kDown)));
   LoraFactors out;
   out.up = Matrix(shape.rows, shape.rank);
   out.up.values = std::move(up);
@@ -117,6 +117,22 @@ DType dtype_of_factors(const std::vector<LoraInput>& inputs) {
         found = factor.dtype;
       }
   return found.value_or(DType::kF32);
+}
+
+Status check_factor_memory(const std::vector<LoraInput>& inputs, const FactorOptions& options) {
+  std::uint64_t elements = 0;
+  for (const LoraInput& input : inputs)
+    for (const AdapterModule& module : input.adapter.modules) {
+      if (module.kind != ModuleKind::kLora) continue;
+      const ModuleShape shape = shape_of_module(module);
+      elements += (shape.rows + shape.columns) * shape.rank;
+    }
+  const std::uint64_t bytes = elements * 8;  // as they are computed, and as they are written
+  if (bytes <= options.max_memory_bytes) return ok();
+  return fail(Error(ErrorCode::kLimitExceeded, "the factors do not fit the memory budget")
+                  .wanted(std::to_string(options.max_memory_bytes) + " bytes",
+                          std::to_string(bytes) + " bytes")
+                  .advise("give more --max-memory"));
 }
 
 void add_module(AdapterDraft& draft, const AdapterModule& like, const FactorPair& pair,
@@ -148,14 +164,15 @@ void begin_draft(AdapterDraft& draft, const model::AdapterDescription& like) {
   draft.description = like;
   draft.description.modules.clear();
   draft.description.ignored.clear();
+  draft.config_before = std::move(draft.description.config);
+  draft.description.config.clear();
 }
 
 Matrix beside(const Matrix& left, const Matrix& right) {
   Matrix out(left.rows, left.columns + right.columns);
   for (std::size_t i = 0; i < left.rows; ++i) {
     for (std::size_t j = 0; j < left.columns; ++j) out.at(i, j) = left.at(i, j);
-    for (std::size_t j = 0; j < right.columns; ++j)
-      out.at(i, left.columns + j) = right.at(i, j);
+    for (std::size_t j = 0; j < right.columns; ++j) out.at(i, left.columns + j) = right.at(i, j);
   }
   return out;
 }

@@ -42,6 +42,9 @@ ModuleShape shape_of_module(const model::AdapterModule& module);
 /// The widest dtype among the factors that factors are written in.
 DType dtype_of_factors(const std::vector<LoraInput>& inputs);
 
+/// New factors are held in memory until they are written. Errors: kLimitExceeded.
+Status check_factor_memory(const std::vector<LoraInput>& inputs, const FactorOptions& options);
+
 /// The module again with other factors: alpha is the rank. Conv kernels keep their shape.
 void add_module(AdapterDraft& draft, const model::AdapterModule& like, const FactorPair& pair,
                 DType dtype);

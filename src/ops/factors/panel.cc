@@ -85,6 +85,12 @@ Panel random_panel(std::size_t rows, std::size_t columns, std::uint64_t seed) {
   return out;
 }
 
+double random_share(std::uint64_t seed, std::uint64_t element) {
+  // The seed goes through the mixer first: neighbouring ones must not be neighbouring streams.
+  const std::uint64_t bits = mixed(mixed(seed) + 0x9E3779B97F4A7C15U * (element + 1));
+  return static_cast<double>(bits >> 11) * 0x1p-53;
+}
+
 Matrix gram(const Panel& panel) {
   Matrix out(panel.width, panel.width);
   const StridedFloats transposed{panel.values.data(), panel.width, panel.rows, 1, panel.width};

@@ -25,6 +25,9 @@ std::size_t panel_width(std::size_t columns);
 /// depends on (seed, i, j) and nothing else.
 Panel random_panel(std::size_t rows, std::size_t columns, std::uint64_t seed);
 
+/// Uniform in [0, 1), a function of both numbers alone.
+double random_share(std::uint64_t seed, std::uint64_t element);
+
 /// panelᵀ · panel.
 Matrix gram(const Panel& panel);
 

@@ -153,6 +153,7 @@ Result<FactorReport> resize_adapter(const std::string& source, const std::string
   KILTER_ASSIGN(ops::LoraInput input, ops::open_lora(source, options.open));
   std::vector<ops::LoraInput> inputs;
   inputs.push_back(std::move(input));
+  KILTER_TRY(ops::check_factor_memory(inputs, options));
   return ops::Resize(std::move(inputs), options).run(target);
 }
 
