@@ -66,7 +66,11 @@ class GtaStudy : public MergeStudy {
   std::uint64_t part_elements() const override {
     return kStudyPartElements / kStudyBlockElements * block_elements();
   }
-  std::uint64_t memory_bytes() const override { return searches_.size() * reader().elements(); }
+  std::uint64_t memory_bytes() const override {
+    std::uint64_t out = 4096;
+    for (const Search& search : searches_) out += search.keys->memory_bytes();
+    return out;
+  }
 
   Result<bool> next_pass() override {
     bool searches = false;

@@ -35,6 +35,11 @@ RankSearch::RankSearch(std::uint64_t rank, std::uint64_t elements, std::uint64_t
   if (rank > elements) finish(kCutAll);
 }
 
+std::uint64_t RankSearch::memory_bytes() const {
+  if (done()) return 0;
+  return 2 * candidates_max_ * sizeof(Candidate) + 2 * kCoarseBins * sizeof(std::uint64_t);
+}
+
 void RankSearch::finish(RankCut cut) {
   cut_ = cut;
   stage_ = Stage::kDone;

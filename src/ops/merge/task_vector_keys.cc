@@ -20,6 +20,12 @@ std::size_t KeySearches::search(std::uint64_t rank, std::uint64_t memory_bytes_m
   return searches_.size() - 1;
 }
 
+std::uint64_t KeySearches::memory_bytes() const {
+  std::uint64_t out = 0;
+  for (const auto& search : searches_) out += search->memory_bytes();
+  return out;
+}
+
 Result<bool> KeySearches::next_pass() {
   if (!std::exchange(is_begun_, true)) KILTER_TRY(read_sample());
   bool more = false;
