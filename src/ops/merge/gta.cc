@@ -155,8 +155,9 @@ class GtaStudy : public MergeStudy {
     search.term = term;
     search.keys = std::make_unique<KeySearches>(
         reader(), task_vector_keys(reader(), term, thinner_.is_wide(term)));
-    search.bottom = search.keys->search(top + kept, memory_bytes_max / 2);
-    search.top = search.keys->search(top, memory_bytes_max / 2);
+    const std::uint64_t each = memory_bytes_max / (top > 0 ? 2 : 1);
+    search.bottom = search.keys->search(top + kept, each);
+    search.top = search.keys->search(top, each);
     searches_.push_back(std::move(search));
   }
 
