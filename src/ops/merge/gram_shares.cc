@@ -136,13 +136,15 @@ std::vector<double> karcher_shares(const Gram& gram, std::span<const double> wei
   return stretched(gram, mean, weighted_norms(gram, weights));
 }
 
-std::vector<double> model_stock_shares(const Gram& gram) {
+std::vector<double> model_stock_shares(const Gram& gram, MergeCompat compat) {
   const std::size_t count = gram.vectors();
   double sum = 0, pairs = 0;
   for (std::size_t i = 0; i < count; ++i) {
     for (std::size_t j = i + 1; j < count; ++j, ++pairs) {
-      const double norms = std::max(gram.norm(i) * gram.norm(j), kSmallestProduct);
-      sum += std::clamp(gram.at(i, j) / norms, -1.0, 1.0);
+      // The tool's floor makes small task vectors look as if they had nothing in common.
+      const double floor = compat == MergeCompat::kMergekit ? kSmallestProduct : 0;
+      const double norms = std::max(gram.norm(i) * gram.norm(j), floor);
+      sum += norms > 0 ? std::clamp(gram.at(i, j) / norms, -1.0, 1.0) : 0;
     }
   }
   const double mean = sum / pairs, models = static_cast<double>(count);

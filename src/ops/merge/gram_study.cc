@@ -253,7 +253,7 @@ std::vector<double> shares_of(const TensorMerge& merge, const Gram& gram) {
       return karcher_shares(gram, normalized_weights(merge, !is_paper, true), own.max_iterations,
                             own.tolerance);
     default:
-      return model_stock_shares(gram);
+      return model_stock_shares(gram, merge.compat);
   }
 }
 

@@ -36,7 +36,7 @@ std::vector<double> multislerp_shares(const Gram& gram, std::span<const double> 
                                       double epsilon, MergeCompat compat);
 std::vector<double> karcher_shares(const Gram& gram, std::span<const double> weights,
                                    std::uint32_t max_iterations, double tolerance);
-std::vector<double> model_stock_shares(const Gram& gram);
+std::vector<double> model_stock_shares(const Gram& gram, MergeCompat compat);
 
 /// The shares of the method's vectors: the terms, or (term - base) where the method is one of task
 /// vectors and there is a base; for slerp the base and the term.

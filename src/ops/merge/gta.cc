@@ -66,7 +66,11 @@ class GtaStudy : public MergeStudy {
   std::uint64_t part_elements() const override {
     return kStudyPartElements / kStudyBlockElements * block_elements();
   }
-  std::uint64_t memory_bytes() const override { return searches_.size() * reader().elements(); }
+  std::uint64_t memory_bytes() const override {
+    std::uint64_t out = 4096;
+    for (const Search& search : searches_) out += search.keys->memory_bytes();
+    return out;
+  }
 
   Result<bool> next_pass() override {
     bool searches = false;
@@ -151,8 +155,9 @@ class GtaStudy : public MergeStudy {
     search.term = term;
     search.keys = std::make_unique<KeySearches>(
         reader(), task_vector_keys(reader(), term, thinner_.is_wide(term)));
-    search.bottom = search.keys->search(top + kept, memory_bytes_max / 2);
-    search.top = search.keys->search(top, memory_bytes_max / 2);
+    const std::uint64_t each = memory_bytes_max / (top > 0 ? 2 : 1);
+    search.bottom = search.keys->search(top + kept, each);
+    search.top = search.keys->search(top, each);
     searches_.push_back(std::move(search));
   }
 
@@ -175,10 +180,11 @@ class GtaStudy : public MergeStudy {
       for (std::size_t i = 0; i < sums_.size(); ++i) {
         if (!rescales(i)) continue;
         reader().widen(block, i + 1, at, some, x.data());
-        sums_[i][part].before += difference_sum(x.data(), base.data(), some);
-        thinner_.apply(i, block.first + at, some, base.data(),
-                       bounds.empty() ? nullptr : bounds[i].data() + at, x.data());
-        sums_[i][part].after += magnitude_sum(x.data(), some);
+        const KeptSums sums =
+            thinner_.sums(i, block.first + at, some, base.data(),
+                          bounds.empty() ? nullptr : bounds[i].data() + at, x.data());
+        sums_[i][part].before += sums.all;
+        sums_[i][part].after += sums.kept;
       }
     }
     return ok();

@@ -20,16 +20,15 @@ struct GtaRules {
 class GtaFormula : public MergeFormula {
  public:
   GtaFormula(const TensorMerge& merge, Thinner thinner, const GtaRules& rules);
-  std::size_t scratch_count() const override { return 3; }
+  std::size_t scratch_count() const override { return 2; }
   Result<TileBounds> begin_tile(const KernelTile& tile, std::uint64_t first,
                                 std::size_t count) const override;
   void run(const FormulaBlock& block) const override;
 
  private:
-  void elect(const FormulaBlock& block) const;
   GtaRules rules_;
   Thinner thinner_;
-  std::vector<double> weights_;
+  std::vector<double> weights_, factors_, multiples_;
   double weight_sum_ = 0;
   std::unique_ptr<const RowRanks> ranks_;  // null: nothing is ranked by rows
 };

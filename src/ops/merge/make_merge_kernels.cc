@@ -64,6 +64,22 @@ Status check_input(const TensorMerge& merge, const MergeTerm& term) {
   return ok();
 }
 
+/// As the tool: chances beyond 0 and 1 are no chances.
+Status check_spread(const TensorMerge& merge) {
+  if (merge.method != MergeMethod::kDella && merge.method != MergeMethod::kDellaLinear) return ok();
+  for (const MergeTerm& term : merge.terms) {
+    const double density = term.parameters.density, epsilon = term.parameters.epsilon;
+    if (density <= 0 || density >= 1) continue;
+    if (density - epsilon <= 0 || density + epsilon >= 1)
+      return merge_failure(merge,
+                           fmt::format("density {:g} and epsilon {:g} of {} reach beyond "
+                                       "(0, 1)",
+                                       density, epsilon, term.path),
+                           "give a smaller epsilon");
+  }
+  return ok();
+}
+
 bool divides_by_weights(const TensorMerge& merge) {
   const bool normalizes =
       merge.method == MergeMethod::kLinear || merge.method == MergeMethod::kMultislerp;
@@ -90,6 +106,7 @@ Status check_merge(const TensorMerge& merge) {
     return merge_failure(merge, fmt::format("t is {:g}, lambda {:g}", own.t, own.lambda));
   if (!(own.select_topk >= 0 && own.select_topk <= 1))
     return merge_failure(merge, fmt::format("select_topk is {:g}, not in [0, 1]", own.select_topk));
+  KILTER_TRY(check_spread(merge));
   return check_weights(merge);
 }
 

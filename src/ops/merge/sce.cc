@@ -82,7 +82,10 @@ class SceStudy : public MergeStudy {
     if (merge.terms.empty()) stage_ = Stage::kDone;
     if (merge.parameters.select_topk >= 1) stage_ = Stage::kSelect;
   }
-  std::uint64_t memory_bytes() const override { return 1 + reader().elements(); }
+  /// Of the search that is yet to come.
+  std::uint64_t memory_bytes() const override {
+    return RankSearch(1, reader().elements(), memory_bytes_max_).memory_bytes();
+  }
 
   Result<bool> next_pass() override {
     if (stage_ == Stage::kStart) {
@@ -139,8 +142,10 @@ class SceStudy : public MergeStudy {
       for (std::size_t t = 0; t < weights.size(); ++t) weights[t] += part[t];
     double sum = 0;
     for (double& weight : weights) sum += weight /= static_cast<double>(reader().elements());
+    // Below its floor the tool gives all the same weight.
+    const double floor = merge().compat == MergeCompat::kMergekit ? kSceSmallestSum : 0;
     for (double& weight : weights)
-      weight = sum > 0 ? weight / sum : 1 / static_cast<double>(weights.size());
+      weight = sum > floor ? weight / sum : 1 / static_cast<double>(weights.size());
     return std::make_shared<MergeKernel>(merge(),
                                          std::make_unique<SceFormula>(std::move(weights), cut_));
   }

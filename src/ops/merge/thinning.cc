@@ -39,16 +39,31 @@ Thinner::Thinner(const TensorMerge& merge)
 void Thinner::apply(std::size_t term, std::uint64_t first, std::size_t count, const double* base,
                     const std::uint32_t* limits, double* x) const {
   using By = TermThinning::By;
-  std::array<std::uint32_t, kMergeBlockElements> words;
   const TermThinning& how = terms_[term];
-  if (how.by == By::kRank) delta_keys(x, base, count, wide_[term], words.data());
-  subtract(base, count, x);
-  if (how.by == By::kRank) return keep_between(words.data(), first, count, how.bottom, how.top, x);
-  if (how.by == By::kNothing) return;
+  if (how.by == By::kNothing) return subtract(base, count, x);
+  if (how.by == By::kRank)
+    return subtract_between(base, wide_[term], first, count, how.bottom, how.top, x);
+  std::array<std::uint32_t, kMergeBlockElements> words;
   random_bits(key_, static_cast<std::uint32_t>(term), first, count, words.data());
-  if (how.by == By::kChance) return keep_up_to(words.data(), how.limit, count, x);
+  if (how.by == By::kChance) return subtract_up_to(base, words.data(), how.limit, count, x);
+  subtract(base, count, x);
   keep_up_to_each(words.data(), limits, count, x);
   if (how.divides_by_chance) divide_by_chance(limits, count, x);
+}
+
+KeptSums Thinner::sums(std::size_t term, std::uint64_t first, std::size_t count, const double* base,
+                       const std::uint32_t* limits, double* x) const {
+  const TermThinning& how = terms_[term];
+  if (how.by == TermThinning::By::kChance) {
+    std::array<std::uint32_t, kMergeBlockElements> words;
+    random_bits(key_, static_cast<std::uint32_t>(term), first, count, words.data());
+    return kept_sums(base, words.data(), how.limit, count, x);
+  }
+  KeptSums out;
+  out.all = difference_sum(x, base, count);
+  apply(term, first, count, base, limits, x);
+  out.kept = magnitude_sum(x, count);
+  return out;
 }
 
 }  // namespace kilter::ops

@@ -38,6 +38,9 @@ class Thinner {
   const std::vector<TermThinning>& terms() const { return terms_; }
   void apply(std::size_t term, std::uint64_t first, std::size_t count, const double* base,
              const std::uint32_t* limits, double* x) const;
+  /// Magnitudes before and after; `x` may be overwritten.
+  KeptSums sums(std::size_t term, std::uint64_t first, std::size_t count, const double* base,
+                const std::uint32_t* limits, double* x) const;
   /// True where binary64 inputs want their differences in binary64.
   bool is_wide(std::size_t term) const { return wide_[term]; }
 

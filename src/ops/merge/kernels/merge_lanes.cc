@@ -130,9 +130,78 @@ void keep_between_lanes(const std::uint32_t* keys, std::size_t count, std::uint3
   }
 }
 
-void keep_up_to_lanes(const std::uint32_t* random, std::uint32_t limit, std::size_t count,
-                      double* x) {
-  for (std::size_t i = 0; i < count; ++i) x[i] = x[i] * (random[i] <= limit ? 1.0 : 0.0);
+/// As keep_between_lanes(), of what is subtracted and judged on the way.
+template <bool kWide>
+HWY_INLINE void subtract_between_lanes(const double* base, std::size_t count, std::uint32_t bottom,
+                                       std::uint32_t bottom_ties, std::uint32_t top,
+                                       std::uint32_t top_ties, double* x) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto at = static_cast<std::uint32_t>(i);
+    const double difference = x[i] - base[i];
+    const float narrow = static_cast<float>(x[i]) - static_cast<float>(base[i]);
+    const float judged = kWide ? static_cast<float>(difference) : narrow;
+    const std::uint32_t key = std::bit_cast<std::uint32_t>(judged) & kMagnitudeBits;
+    const bool above = (key > bottom) | ((key == bottom) & (at < bottom_ties));
+    const bool beyond = (key > top) | ((key == top) & (at < top_ties));
+    x[i] = difference * ((above & !beyond) ? 1.0 : 0.0);
+  }
+}
+
+void wide_subtract_between_lanes(const double* base, std::size_t count, std::uint32_t bottom,
+                                 std::uint32_t bottom_ties, std::uint32_t top,
+                                 std::uint32_t top_ties, double* x) {
+  subtract_between_lanes<true>(base, count, bottom, bottom_ties, top, top_ties, x);
+}
+
+void narrow_subtract_between_lanes(const double* base, std::size_t count, std::uint32_t bottom,
+                                   std::uint32_t bottom_ties, std::uint32_t top,
+                                   std::uint32_t top_ties, double* x) {
+  subtract_between_lanes<false>(base, count, bottom, bottom_ties, top, top_ties, x);
+}
+
+void subtract_up_to_lanes(const double* base, const std::uint32_t* random, std::uint32_t limit,
+                          std::size_t count, double* x) {
+  for (std::size_t i = 0; i < count; ++i)
+    x[i] = (x[i] - base[i]) * (random[i] <= limit ? 1.0 : 0.0);
+}
+
+/// `x` becomes |x - base|, `kept` those with random <= limit.
+void kept_sizes_lanes(const double* base, const std::uint32_t* random, std::uint32_t limit,
+                      std::size_t count, double* x, double* kept) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const double size = std::fabs(x[i] - base[i]);
+    x[i] = size;
+    kept[i] = size * (random[i] <= limit ? 1.0 : 0.0);
+  }
+}
+
+/// Whole vectors: what lies behind `count` is computed too, and not looked at.
+void elected_lanes(const SignElection& how, const double* base, std::size_t count, double* out) {
+  const hn::ScalableTag<double> tag;
+  const auto zero = hn::Zero(tag), one = hn::Set(tag, 1.0);
+  const auto smallest = hn::Set(tag, kSmallestDivisor), lambda = hn::Set(tag, how.lambda);
+  for (std::size_t i = 0; i < count; i += hn::Lanes(tag)) {
+    auto total = hn::Mul(hn::Set(tag, how.factors[0]), hn::LoadU(tag, how.terms[0] + i));
+    for (std::size_t t = 1; t < how.term_count; ++t)
+      total =
+          hn::Add(total, hn::Mul(hn::Set(tag, how.factors[t]), hn::LoadU(tag, how.terms[t] + i)));
+    const auto elects_plus = hn::Ge(total, zero);
+    auto sum = zero, divisor = zero;
+    for (std::size_t t = 0; t < how.term_count; ++t) {
+      const auto value = hn::Mul(hn::Set(tag, how.factors[t]), hn::LoadU(tag, how.terms[t] + i));
+      const auto agrees = hn::Gt(hn::IfThenElse(elects_plus, value, hn::Neg(value)), zero);
+      const auto weighted = hn::Mul(hn::Set(tag, how.multiples[t]), value);
+      sum = hn::Add(sum, hn::IfThenElseZero(agrees, weighted));
+      divisor = hn::Add(divisor, hn::IfThenElseZero(agrees, hn::Set(tag, how.weights[t])));
+    }
+    if (how.normalize) {
+      const auto is_small = hn::Lt(hn::Abs(divisor), smallest);
+      sum = hn::Div(sum, hn::IfThenElse(is_small, one, divisor));
+    }
+    const auto nothing = hn::Sub(total, total);  // NaN where a term is not finite
+    const auto result = hn::Add(hn::LoadU(tag, base + i), hn::Mul(lambda, sum));
+    hn::StoreU(hn::IfThenElse(hn::Eq(nothing, zero), result, nothing), tag, out + i);
+  }
 }
 
 void keep_up_to_each_lanes(const std::uint32_t* random, const std::uint32_t* limits,
@@ -196,7 +265,11 @@ HWY_EXPORT(narrow_delta_keys_lanes);
 HWY_EXPORT(wide_delta_keys_lanes);
 HWY_EXPORT(magnitude_keys_lanes);
 HWY_EXPORT(keep_between_lanes);
-HWY_EXPORT(keep_up_to_lanes);
+HWY_EXPORT(wide_subtract_between_lanes);
+HWY_EXPORT(narrow_subtract_between_lanes);
+HWY_EXPORT(subtract_up_to_lanes);
+HWY_EXPORT(kept_sizes_lanes);
+HWY_EXPORT(elected_lanes);
 HWY_EXPORT(keep_up_to_each_lanes);
 HWY_EXPORT(divide_by_chance_lanes);
 HWY_EXPORT(collect_lanes);
@@ -284,8 +357,37 @@ void keep_between(const std::uint32_t* keys, std::uint64_t first, std::size_t co
    elements_before(top.tie_end, first, count), x);
 }
 
-void keep_up_to(const std::uint32_t* random, std::uint32_t limit, std::size_t count, double* x) {
-  HWY_DYNAMIC_DISPATCH(keep_up_to_lanes)(random, limit, count, x);
+void subtract_between(const double* base, bool wide, std::uint64_t first, std::size_t count,
+                      const RankCut& bottom, const RankCut& top, double* x) {
+  const std::uint32_t bottom_ties = elements_before(bottom.tie_end, first, count);
+  const std::uint32_t top_ties = elements_before(top.tie_end, first, count);
+  if (wide) HWY_DYNAMIC_DISPATCH(wide_subtract_between_lanes)
+  (base, count, bottom.key, bottom_ties, top.key, top_ties, x);
+  else HWY_DYNAMIC_DISPATCH(narrow_subtract_between_lanes)(base, count, bottom.key, bottom_ties,
+                                                           top.key, top_ties, x);
+}
+
+void subtract_up_to(const double* base, const std::uint32_t* random, std::uint32_t limit,
+                    std::size_t count, double* x) {
+  HWY_DYNAMIC_DISPATCH(subtract_up_to_lanes)(base, random, limit, count, x);
+}
+
+KeptSums kept_sums(const double* base, const std::uint32_t* random, std::uint32_t limit,
+                   std::size_t count, double* x) {
+  constexpr std::size_t kAtATime = 1024;
+  double kept[kAtATime];
+  KeptSums out;
+  for (std::size_t at = 0; at < count; at += kAtATime) {
+    const std::size_t some = std::min(kAtATime, count - at);
+    HWY_DYNAMIC_DISPATCH(kept_sizes_lanes)(base + at, random + at, limit, some, x + at, kept);
+    out.all += magnitude_sum(x + at, some);
+    out.kept += magnitude_sum(kept, some);
+  }
+  return out;
+}
+
+void add_elected(const SignElection& election, const double* base, std::size_t count, double* out) {
+  HWY_DYNAMIC_DISPATCH(elected_lanes)(election, base, count, out);
 }
 
 void keep_up_to_each(const std::uint32_t* random, const std::uint32_t* limits, std::size_t count,

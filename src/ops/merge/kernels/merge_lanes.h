@@ -29,6 +29,22 @@ void add_divided_sum(const double* base, double lambda, const double* sum, const
 void add_agreeing(const double* values, const double* election, double factor, double weight,
                   std::size_t count, double* sum, double* divisor);
 
+/// For each term t: v = factors[t] * terms[t]. The sum of all v elects a sign (0 elects +); those v
+/// that have it and are not 0 give sum += multiples[t] * v, divisor += weights[t]. Then
+/// out = base + lambda * (sum / divisor), the divisor 1 where it is nearer to 0 than 1e-8 or
+/// `normalize` is false. Where a term is not finite, neither is `out`. All runs have room up to the
+/// next multiple of eight elements.
+struct SignElection {
+  const double* const* terms = nullptr;
+  const double* factors = nullptr;
+  const double* multiples = nullptr;
+  const double* weights = nullptr;
+  std::size_t term_count = 0;
+  double lambda = 1;
+  bool normalize = false;
+};
+void add_elected(const SignElection& election, const double* base, std::size_t count, double* out);
+
 /// Sum of a * b, in eight lanes that are added at the end.
 double dot(const double* a, const double* b, std::size_t count);
 /// Sums of |a| and of |a - b|, in eight lanes.
@@ -55,9 +71,20 @@ inline constexpr RankCut kCutNone{0xFFFFFFFF, 0};        ///< nothing is
 /// x *= 1 where an element is above `bottom` and not above `top`, else 0.
 void keep_between(const std::uint32_t* keys, std::uint64_t first, std::size_t count,
                   const RankCut& bottom, const RankCut& top, double* x);
+/// x = x - base, kept by the keys of delta_keys() as above.
+void subtract_between(const double* base, bool wide, std::uint64_t first, std::size_t count,
+                      const RankCut& bottom, const RankCut& top, double* x);
 
-/// x *= 1 where random <= limit, else 0.
-void keep_up_to(const std::uint32_t* random, std::uint32_t limit, std::size_t count, double* x);
+/// x = x - base where random <= limit, else 0.
+void subtract_up_to(const double* base, const std::uint32_t* random, std::uint32_t limit,
+                    std::size_t count, double* x);
+/// Sums of |x - base|, which `x` becomes, of all and of those with random <= limit.
+struct KeptSums {
+  double all = 0, kept = 0;
+};
+KeptSums kept_sums(const double* base, const std::uint32_t* random, std::uint32_t limit,
+                   std::size_t count, double* x);
+/// x *= 1 where random <= limits, else 0.
 void keep_up_to_each(const std::uint32_t* random, const std::uint32_t* limits, std::size_t count,
                      double* x);
 /// x /= the chance that it is kept: (limit + 1) / 2^32.
