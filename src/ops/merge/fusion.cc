@@ -109,7 +109,7 @@ class FusionStudy : public MergeStudy {
                                   : kStudyPartElements;
   }
   std::uint64_t memory_bytes() const override {
-    return 2 * reader().elements() + reader().elements() / row_ * sizeof(double);
+    return keys_.memory_bytes() + reader().elements() / row_ * sizeof(double);
   }
 
   Result<bool> next_pass() override {

@@ -66,7 +66,11 @@ class GtaStudy : public MergeStudy {
   std::uint64_t part_elements() const override {
     return kStudyPartElements / kStudyBlockElements * block_elements();
   }
-  std::uint64_t memory_bytes() const override { return searches_.size() * reader().elements(); }
+  std::uint64_t memory_bytes() const override {
+    std::uint64_t out = 4096;
+    for (const Search& search : searches_) out += search.keys->memory_bytes();
+    return out;
+  }
 
   Result<bool> next_pass() override {
     bool searches = false;
@@ -151,8 +155,9 @@ class GtaStudy : public MergeStudy {
     search.term = term;
     search.keys = std::make_unique<KeySearches>(
         reader(), task_vector_keys(reader(), term, thinner_.is_wide(term)));
-    search.bottom = search.keys->search(top + kept, memory_bytes_max / 2);
-    search.top = search.keys->search(top, memory_bytes_max / 2);
+    const std::uint64_t each = memory_bytes_max / (top > 0 ? 2 : 1);
+    search.bottom = search.keys->search(top + kept, each);
+    search.top = search.keys->search(top, each);
     searches_.push_back(std::move(search));
   }
 

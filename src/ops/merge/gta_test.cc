@@ -141,11 +141,11 @@ Values keep_by_chance(MergeBed& bed, std::size_t term, double chance) {
   const PhiloxKey key = merge_random_key(bed.merge());
   Values out = delta_of(bed.term(term), bed.base());
   for (std::size_t i = 0; i < out.size(); ++i) {
-    const std::uint32_t counter[4] = {static_cast<std::uint32_t>(i / 4), 0,
+    const std::uint32_t counter[4] = {static_cast<std::uint32_t>(i / 8), 0,
                                       static_cast<std::uint32_t>(term), 0};
     std::uint32_t words[4];
     philox_block(key, counter, words);
-    if (static_cast<double>(words[i % 4]) >= chance * 0x1p32) out[i] = 0;
+    if (static_cast<double>(random_bits_of(words, i % 8)) >= chance * 0x1p32) out[i] = 0;
   }
   return out;
 }

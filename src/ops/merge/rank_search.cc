@@ -35,6 +35,11 @@ RankSearch::RankSearch(std::uint64_t rank, std::uint64_t elements, std::uint64_t
   if (rank > elements) finish(kCutAll);
 }
 
+std::uint64_t RankSearch::memory_bytes() const {
+  if (done()) return 0;
+  return 2 * candidates_max_ * sizeof(Candidate) + 2 * kCoarseBins * sizeof(std::uint64_t);
+}
+
 void RankSearch::finish(RankCut cut) {
   cut_ = cut;
   stage_ = Stage::kDone;
@@ -58,6 +63,8 @@ void RankSearch::guess(std::span<std::uint32_t> sample) {
   if (middle - spread >= 0) high_ = key_at(middle - spread);
   low_ = middle + spread < size ? key_at(middle + spread) : 0;
   is_guessed_ = true;
+  const double expected = 2.5 * spread / size * static_cast<double>(elements_);
+  candidates_.reserve(std::min(candidates_max_, static_cast<std::size_t>(expected)));
 }
 
 Status RankSearch::advance(const ReadKeys& read) {

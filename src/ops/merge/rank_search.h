@@ -26,6 +26,8 @@ class RankSearch {
       std::function<Result<std::vector<std::uint32_t>>(std::uint64_t first, std::size_t count)>;
   RankSearch(std::uint64_t rank, std::uint64_t elements, std::uint64_t memory_bytes_max);
 
+  /// What it may hold, histograms of some threads included.
+  std::uint64_t memory_bytes() const;
   /// A key for each of `sample`, taken all over the tensor; may be reordered. Optional.
   void guess(std::span<std::uint32_t> sample);
   bool done() const { return stage_ == Stage::kDone; }

@@ -82,7 +82,10 @@ class SceStudy : public MergeStudy {
     if (merge.terms.empty()) stage_ = Stage::kDone;
     if (merge.parameters.select_topk >= 1) stage_ = Stage::kSelect;
   }
-  std::uint64_t memory_bytes() const override { return 1 + reader().elements(); }
+  /// Of the search that is yet to come.
+  std::uint64_t memory_bytes() const override {
+    return RankSearch(1, reader().elements(), memory_bytes_max_).memory_bytes();
+  }
 
   Result<bool> next_pass() override {
     if (stage_ == Stage::kStart) {

@@ -10,7 +10,9 @@
 namespace kilter::ops {
 namespace {
 
-constexpr std::size_t kSamplePieces = 256, kSamplePieceElements = 64;
+// One element in 64, within bounds: the larger the sample, the narrower the window it allows.
+constexpr std::size_t kSamplePiecesMin = 256, kSamplePiecesMax = 1024, kSamplePieceElements = 64;
+constexpr std::uint64_t kElementsAPiece = 4096;
 constexpr std::uint64_t kSampledElements = 256U << 10;  // fewer are read as a whole anyway
 
 }  // namespace
@@ -18,6 +20,12 @@ constexpr std::uint64_t kSampledElements = 256U << 10;  // fewer are read as a w
 std::size_t KeySearches::search(std::uint64_t rank, std::uint64_t memory_bytes_max) {
   searches_.push_back(std::make_unique<RankSearch>(rank, reader_.elements(), memory_bytes_max));
   return searches_.size() - 1;
+}
+
+std::uint64_t KeySearches::memory_bytes() const {
+  std::uint64_t out = 0;
+  for (const auto& search : searches_) out += search->memory_bytes();
+  return out;
 }
 
 Result<bool> KeySearches::next_pass() {
@@ -44,11 +52,12 @@ Status KeySearches::read_sample() {
   const bool all_done =
       std::ranges::all_of(searches_, [](const auto& search) { return search->done(); });
   if (elements < kSampledElements || all_done) return ok();
-  std::array<std::uint32_t, kSamplePieces> places;
-  random_bits({}, 0, 0, kSamplePieces, places.data());
-  std::vector<std::uint32_t> sample;
-  const std::uint64_t stretch = elements / kSamplePieces;
-  for (std::size_t i = 0; i < kSamplePieces; ++i) {
+  const auto pieces = static_cast<std::size_t>(
+      std::clamp<std::uint64_t>(elements / kElementsAPiece, kSamplePiecesMin, kSamplePiecesMax));
+  std::vector<std::uint32_t> places(pieces), sample;
+  random_bits({}, 0, 0, pieces, places.data());
+  const std::uint64_t stretch = elements / pieces;
+  for (std::size_t i = 0; i < pieces; ++i) {
     const std::uint64_t first = i * stretch + places[i] % (stretch - kSamplePieceElements);
     KILTER_ASSIGN(const auto keys, keys_of(first, kSamplePieceElements));
     sample.insert(sample.end(), keys.begin(), keys.end());

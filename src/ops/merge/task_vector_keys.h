@@ -17,6 +17,7 @@ class KeySearches {
 
   /// Returns its number.
   std::size_t search(std::uint64_t rank, std::uint64_t memory_bytes_max);
+  std::uint64_t memory_bytes() const;
   /// False once all are done. The first call reads a sample.
   Result<bool> next_pass();
   void add(const StudyBlock& block);

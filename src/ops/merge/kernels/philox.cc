@@ -36,6 +36,15 @@ void philox_lanes(PhiloxKey key, std::uint32_t stream, std::uint64_t block, std:
     std::memcpy(out + 2 * i, words, sizeof(words));
   }
 }
+
+void spread_lanes(const std::uint64_t* blocks, std::size_t count, std::uint32_t* out) {
+  for (std::size_t i = 0; i < count; ++i) {
+    std::uint32_t words[4];
+    std::memcpy(words, blocks + 2 * i, sizeof(words));
+    for (std::size_t place = 0; place < 8; ++place)
+      out[8 * i + place] = random_bits_of(words, place);
+  }
+}
 #else
 /// Blocks [block, block + count); `count` is a multiple of kPhiloxChains times the lanes. Each lane
 /// of 64 bits holds a word in its lower half; what stands above it is never multiplied. A block's
@@ -84,6 +93,20 @@ void philox_lanes(PhiloxKey key, std::uint32_t stream, std::uint64_t block, std:
     store(s0, s1, s2, s3, out + 2 * (i + 3 * lanes));
   }
 }
+
+/// Each word of 16 bits, with the one behind it below.
+void spread_lanes(const std::uint64_t* blocks, std::size_t count, std::uint32_t* out) {
+  const hn::CappedTag<std::uint16_t, 8> tag;
+  const hn::Repartition<std::uint8_t, decltype(tag)> bytes;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto words = hn::LoadU(tag, reinterpret_cast<const std::uint16_t*>(blocks + 2 * i));
+    const auto plain = hn::BitCast(bytes, words);
+    const auto behind = hn::BitCast(tag, hn::CombineShiftRightBytes<2>(bytes, plain, plain));
+    auto* const to = reinterpret_cast<std::uint16_t*>(out + 8 * i);
+    hn::StoreU(hn::InterleaveLower(tag, behind, words), tag, to);
+    hn::StoreU(hn::InterleaveUpper(tag, behind, words), tag, to + 8);
+  }
+}
 #endif
 
 }  // namespace kilter::ops::HWY_NAMESPACE
@@ -94,25 +117,35 @@ namespace kilter::ops {
 namespace {
 
 HWY_EXPORT(philox_lanes);
+HWY_EXPORT(spread_lanes);
 
-constexpr std::size_t kPhiloxBlocks = 256;  // a multiple of every processor's lanes
+constexpr std::size_t kPhiloxBlocks = 128;  // a multiple of every processor's lanes and chains
+constexpr std::size_t kBlockElements = 8;
 
 }  // namespace
 
 void random_bits(PhiloxKey key, std::uint32_t stream, std::uint64_t first, std::size_t count,
                  std::uint32_t* out) {
-  std::uint64_t words[2 * kPhiloxBlocks];
+  std::uint64_t blocks[2 * kPhiloxBlocks];
+  std::uint32_t bits[kBlockElements * kPhiloxBlocks];
   while (count > 0) {
-    const auto skip = static_cast<std::size_t>(first % 4);
-    const std::size_t some = std::min(count, 4 * kPhiloxBlocks - skip);
-    const std::size_t blocks = (skip + some + 3) / 4;
-    const std::size_t rounded = std::min(kPhiloxBlocks, (blocks + 31) / 32 * 32);
-    HWY_DYNAMIC_DISPATCH(philox_lanes)(key, stream, first / 4, rounded, words);
-    std::memcpy(out, reinterpret_cast<const std::byte*>(words) + 4 * skip, 4 * some);
+    const auto skip = static_cast<std::size_t>(first % kBlockElements);
+    const std::size_t some = std::min(count, kBlockElements * kPhiloxBlocks - skip);
+    const std::size_t used = (skip + some + kBlockElements - 1) / kBlockElements;
+    const std::size_t rounded = (used + 31) / 32 * 32;
+    HWY_DYNAMIC_DISPATCH(philox_lanes)(key, stream, first / kBlockElements, rounded, blocks);
+    const bool direct = skip == 0 && some % kBlockElements == 0;
+    HWY_DYNAMIC_DISPATCH(spread_lanes)(blocks, used, direct ? out : bits);
+    if (!direct) std::memcpy(out, bits + skip, some * sizeof(bits[0]));
     out += some;
     first += some;
     count -= some;
   }
+}
+
+std::uint32_t random_bits_of(const std::uint32_t block[4], std::size_t place) {
+  const auto word = [&](std::size_t i) { return block[i % 8 / 2] >> (i % 2 * 16) & 0xFFFF; };
+  return word(place) << 16 | word(place + 1);
 }
 
 void philox_block(PhiloxKey key, const std::uint32_t counter[4], std::uint32_t out[4]) {
