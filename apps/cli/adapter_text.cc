@@ -13,7 +13,7 @@
 namespace kilter::cli {
 namespace {
 
-constexpr std::size_t kLabelColumns = 14;
+constexpr std::size_t kAdapterLabelColumns = 14;
 constexpr std::size_t kIgnoredMax = 8;
 constexpr std::size_t kStatedMax = 12;
 constexpr std::size_t kStatedChars = 100;
@@ -78,7 +78,7 @@ class AdapterPrinter {
 
  private:
   void row(const std::string& label, const std::string& text) const {
-    std::printf("  %s%s\n", style_.dim(padded(label, kLabelColumns)).c_str(), text.c_str());
+    std::printf("  %s%s\n", style_.dim(padded(label, kAdapterLabelColumns)).c_str(), text.c_str());
   }
 
   std::string headline() const {

@@ -10,7 +10,7 @@ namespace kilter::cli {
 namespace {
 
 /// Text inside single quotes of a shell.
-std::string quoted(std::string_view text) {
+std::string completion_quoted(std::string_view text) {
   std::string out;
   for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return out;
@@ -138,12 +138,12 @@ std::string fish_names() {
   std::string out;
   for (const FirstWord& first : first_words())
     out += "complete -c kilter -n __fish_use_subcommand -f -a " + first.word + " -d '" +
-           quoted(first.summary) + "'\n";
+           completion_quoted(first.summary) + "'\n";
   for (const FirstWord& group : groups())
     for (const CommandSpec* verb : group.verbs)
       out += "complete -c kilter -n '__fish_seen_subcommand_from " + group.word +
              "; and not __fish_seen_subcommand_from " + verbs_of(group, " ") + "' -f -a " +
-             verb_word(*verb) + " -d '" + quoted(verb->summary) + "'\n";
+             verb_word(*verb) + " -d '" + completion_quoted(verb->summary) + "'\n";
   return out;
 }
 
@@ -213,7 +213,8 @@ std::string fish_completion() {
     for_each_option(command, [&](const OptionSpec& option) {
       const auto at = option.flags.rfind("--");
       out += "complete -c kilter -n '" + fish_condition(command) + "' -l " +
-             std::string(option.flags.substr(at + 2)) + " -d '" + quoted(option.help) + "'";
+             std::string(option.flags.substr(at + 2)) + " -d '" + completion_quoted(option.help) +
+             "'";
       if (!option.choices.empty())
         out += " -x -a '" + std::string(option.choices) + "'";
       else if (option.kind != ValueKind::kFlag && option.kind != ValueKind::kOptional)

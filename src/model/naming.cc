@@ -7,8 +7,8 @@ namespace {
 
 /// Sources: torch.nn.parallel.DistributedDataParallel, torch.compile, peft.PeftModel, and the
 /// modules that transformers' models keep their decoders in.
-constexpr std::string_view kPrefixes[] = {"module.", "_orig_mod.", "base_model.model.", "model.",
-                                          "transformer."};
+constexpr std::string_view kNamingPrefixes[] = {"module.", "_orig_mod.", "base_model.model.",
+                                                "model.", "transformer."};
 /// Source: peft's LoraLayer keeps what it wraps under this name; torch.compile of a part.
 constexpr std::string_view kInfixes[] = {".base_layer.", "._orig_mod.", ".module."};
 
@@ -57,7 +57,7 @@ bool replace_once(std::string& name, std::string_view from, std::string_view to)
 void strip_prefixes(CommonName& out) {
   for (bool again = true; again;) {
     again = false;
-    for (const std::string_view prefix : kPrefixes) {
+    for (const std::string_view prefix : kNamingPrefixes) {
       if (!out.name.starts_with(prefix) || out.name.size() == prefix.size()) continue;
       out.name.erase(0, prefix.size());
       add_rule(out.rules, "prefix " + std::string(prefix));

@@ -15,13 +15,13 @@ namespace {
 constexpr int kPartialVersion = 1;
 constexpr std::uint64_t kPartialBytesMax = 64U << 10;
 
-void add_number(Blake3& hash, std::uint64_t number) {
+void hash_number(Blake3& hash, std::uint64_t number) {
   std::byte bytes[8];
   for (int i = 0; i < 8; ++i) bytes[i] = static_cast<std::byte>(number >> (8 * i));
   hash.update(bytes);
 }
 
-void add_text(Blake3& hash, std::string_view text) {
+void hash_text(Blake3& hash, std::string_view text) {
   hash.update(std::as_bytes(std::span(text.data(), text.size())));
 }
 
@@ -90,12 +90,12 @@ Result<PartialState> parse_partial_state(std::string_view text) {
 std::string layout_digest(const std::vector<FileLayout>& layout) {
   Blake3 hash;
   for (const FileLayout& file : layout) {
-    add_number(hash, file.name.size());
-    add_text(hash, file.name);
+    hash_number(hash, file.name.size());
+    hash_text(hash, file.name);
     for (const Segment& segment : file.segments) {
-      add_number(hash, static_cast<std::uint64_t>(segment.kind));
-      add_number(hash, segment.bytes);
-      if (segment.kind == SegmentKind::kLiteral) add_text(hash, segment.literal);
+      hash_number(hash, static_cast<std::uint64_t>(segment.kind));
+      hash_number(hash, segment.bytes);
+      if (segment.kind == SegmentKind::kLiteral) hash_text(hash, segment.literal);
     }
   }
   return to_hex(hash.finish());

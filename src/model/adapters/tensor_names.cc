@@ -66,7 +66,7 @@ struct PrefixRow {
   std::string_view part;
 };
 
-constexpr PrefixRow kPrefixes[] = {
+constexpr PrefixRow kAdapterPrefixes[] = {
     {"lora_unet_", AdapterNaming::kKohya, "unet"},
     {"lora_te_", AdapterNaming::kKohya, "text_encoder"},
     {"lora_te1_", AdapterNaming::kKohya, "text_encoder"},
@@ -188,7 +188,7 @@ bool is_xlabs(std::string_view name) {
 }
 
 void place(std::string_view stem, AdapterNaming otherwise, AdapterTensorName* out) {
-  for (const PrefixRow& row : kPrefixes) {
+  for (const PrefixRow& row : kAdapterPrefixes) {
     if (!stem.starts_with(row.prefix)) continue;
     out->naming = row.naming;
     out->part = row.part;

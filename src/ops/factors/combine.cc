@@ -24,11 +24,11 @@ namespace {
 using model::AdapterModule;
 using model::ModuleKind;
 
-struct MethodRow {
+struct CombineMethodRow {
   CombineMethod method;
   std::string_view name;
 };
-constexpr MethodRow kMethods[] = {
+constexpr CombineMethodRow kCombineMethods[] = {
     {CombineMethod::kCat, "cat"},
     {CombineMethod::kLinear, "linear"},
     {CombineMethod::kSvd, "svd"},
@@ -320,13 +320,13 @@ Result<WeightsReport> follow_adapter_combine(const Recipe& recipe, const std::st
 }  // namespace ops
 
 std::string_view combine_method_name(CombineMethod method) {
-  for (const auto& row : ops::kMethods)
+  for (const auto& row : ops::kCombineMethods)
     if (row.method == method) return row.name;
   return "";
 }
 
 std::optional<CombineMethod> combine_method_from_name(std::string_view name) {
-  for (const auto& row : ops::kMethods)
+  for (const auto& row : ops::kCombineMethods)
     if (row.name == name) return row.method;
   return std::nullopt;
 }

@@ -8,7 +8,7 @@
 namespace kilter::ops {
 namespace {
 
-constexpr std::string_view kWeight = ".weight";
+constexpr std::string_view kWeightSuffix = ".weight";
 
 // Last levels of modules that look up rows: transformers, diffusers, OpenCLIP, Meta's Llama.
 constexpr std::string_view kEmbeddingNames[] = {
@@ -51,7 +51,7 @@ std::string_view last_level(std::string_view path) {
 }
 
 std::string_view without_weight(std::string_view name) {
-  return name.ends_with(kWeight) ? name.substr(0, name.size() - kWeight.size()) : name;
+  return name.ends_with(kWeightSuffix) ? name.substr(0, name.size() - kWeightSuffix.size()) : name;
 }
 
 bool fits(const std::string& glob, std::string_view path) {
@@ -61,7 +61,8 @@ bool fits(const std::string& glob, std::string_view path) {
 }  // namespace
 
 LayerKind layer_kind(std::string_view name, const std::vector<std::int64_t>& shape) {
-  if (!name.ends_with(kWeight) || shape.size() < 2 || shape.size() > 5) return LayerKind::kOther;
+  if (!name.ends_with(kWeightSuffix) || shape.size() < 2 || shape.size() > 5)
+    return LayerKind::kOther;
   if (std::ranges::find(shape, 0) != shape.end()) return LayerKind::kOther;
   if (shape.size() > 2) return LayerKind::kConvolution;
   const std::string_view module = last_level(without_weight(name));

@@ -12,7 +12,7 @@
 namespace kilter::ops {
 namespace {
 
-std::size_t element_bytes(DType dtype) { return dtype_row(dtype).bits / 8U; }
+std::size_t merge_element_bytes(DType dtype) { return dtype_row(dtype).bits / 8U; }
 
 }  // namespace
 
@@ -56,8 +56,8 @@ MergeKernel::MergeKernel(const TensorMerge& merge, std::unique_ptr<const MergeFo
 }
 
 Status MergeKernel::run(const KernelTile& tile) const {
-  const std::size_t elements = tile.out.size() / element_bytes(to_);
-  const std::uint64_t start = tile.offset_bytes / element_bytes(to_);
+  const std::size_t elements = tile.out.size() / merge_element_bytes(to_);
+  const std::uint64_t start = tile.offset_bytes / merge_element_bytes(to_);
   KILTER_ASSIGN(const TileBounds bounds, formula_->begin_tile(tile, start, elements));
   Buffers buffers(inputs_.size(), formula_->scratch_count(), has_base_);
   for (std::size_t first = 0; first < elements; first += kMergeBlockElements)
@@ -67,18 +67,18 @@ Status MergeKernel::run(const KernelTile& tile) const {
 
 Status MergeKernel::run_block(const KernelTile& tile, std::size_t first, const TileBounds& bounds,
                               Buffers& buffers) const {
-  const std::size_t elements = tile.out.size() / element_bytes(to_);
+  const std::size_t elements = tile.out.size() / merge_element_bytes(to_);
   const std::size_t count = std::min(kMergeBlockElements, elements - first);
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     const bool is_base = has_base_ && i == 0;
     double* const to = is_base ? buffers.base : buffers.terms[i - (has_base_ ? 1 : 0)];
     const DType dtype = inputs_[i].dtype;
-    widen_floats(dtype, tile.inputs[i].data() + first * element_bytes(dtype), count, to);
+    widen_floats(dtype, tile.inputs[i].data() + first * merge_element_bytes(dtype), count, to);
   }
   buffers.limits.clear();
   for (const auto& bound : bounds) buffers.limits.push_back(bound.data() + first);
   FormulaBlock block;
-  block.first = tile.offset_bytes / element_bytes(to_) + first;
+  block.first = tile.offset_bytes / merge_element_bytes(to_) + first;
   block.count = count;
   block.base = buffers.base;
   block.terms = buffers.terms;
@@ -87,7 +87,7 @@ Status MergeKernel::run_block(const KernelTile& tile, std::size_t first, const T
   block.limits = buffers.limits;
   formula_->run(block);
   KILTER_TRY(check(tile, first, std::span(buffers.out, count)));
-  narrow_floats(to_, buffers.out, count, tile.out.data() + first * element_bytes(to_));
+  narrow_floats(to_, buffers.out, count, tile.out.data() + first * merge_element_bytes(to_));
   return ok();
 }
 
@@ -110,7 +110,8 @@ Error MergeKernel::not_finite(const KernelTile& tile, std::size_t first, std::si
   std::array<double, kMergeBlockElements> values;
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     const DType dtype = inputs_[i].dtype;
-    widen_floats(dtype, tile.inputs[i].data() + first * element_bytes(dtype), count, values.data());
+    widen_floats(dtype, tile.inputs[i].data() + first * merge_element_bytes(dtype), count,
+                 values.data());
     if (count_range(DType::kF64, std::span(values).first(count)).not_finite == 0) continue;
     Error error(ErrorCode::kMalformed, "weights are NaN or infinite");
     error.tensor = tensor_;

@@ -12,15 +12,15 @@
 namespace kilter::ops {
 namespace {
 
-constexpr unsigned kDigitBits = 11;
-constexpr std::size_t kDigits = std::size_t{1} << kDigitBits;
+constexpr unsigned kRankDigitBits = 11;
+constexpr std::size_t kDigits = std::size_t{1} << kRankDigitBits;
 
 /// Indices by key, smallest first; of equal keys the higher index first.
 std::vector<std::uint32_t> order_of(std::span<const std::uint32_t> keys) {
   std::vector<std::uint32_t> order(keys.size()), next(keys.size());
   for (std::size_t i = 0; i < order.size(); ++i)
     order[i] = static_cast<std::uint32_t>(keys.size() - 1 - i);
-  for (unsigned shift = 0; shift < 32; shift += kDigitBits) {
+  for (unsigned shift = 0; shift < 32; shift += kRankDigitBits) {
     std::array<std::uint32_t, kDigits> starts{};
     for (const std::uint32_t key : keys) ++starts[key >> shift & (kDigits - 1)];
     std::uint32_t at = 0;

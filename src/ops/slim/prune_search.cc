@@ -15,8 +15,8 @@ namespace {
 
 // Fixed, so that sums are the same for any number of threads.
 constexpr std::uint64_t kPruneJobElements = 4U << 20, kPruneReadElements = 64U << 10;
-constexpr unsigned kDigitBits = 16;
-constexpr std::size_t kBins = std::size_t{1} << kDigitBits;
+constexpr unsigned kSearchDigitBits = 16;
+constexpr std::size_t kBins = std::size_t{1} << kSearchDigitBits;
 constexpr std::size_t kGroupsAtOnce = 64;  // 32 MiB of bins
 
 struct PrunePart {
@@ -90,8 +90,9 @@ class ThresholdSearch {
     unsigned bits = 0;
     for (std::size_t t = groups.front().begin; t < groups.back().end; ++t)
       bits = std::max(bits, magnitude_bits(tensors_[t].dtype));
-    for (unsigned low = (bits + kDigitBits - 1) / kDigitBits * kDigitBits; low > 0;) {
-      low -= kDigitBits;
+    for (unsigned low = (bits + kSearchDigitBits - 1) / kSearchDigitBits * kSearchDigitBits;
+         low > 0;) {
+      low -= kSearchDigitBits;
       KILTER_TRY(find_digit(parts, low));
     }
     KILTER_TRY(find_cuts(parts));
@@ -136,7 +137,7 @@ class ThresholdSearch {
   }
 
   static std::uint64_t above(std::uint64_t key, unsigned low) {
-    return low + kDigitBits >= 64 ? 0 : key >> (low + kDigitBits);
+    return low + kSearchDigitBits >= 64 ? 0 : key >> (low + kSearchDigitBits);
   }
 
   /// The bin in which the last element to go lies.
@@ -144,7 +145,7 @@ class ThresholdSearch {
     std::size_t digit = 0;
     while (digit + 1 < bins.size() && group.below + bins[digit] < group.wanted)
       group.below += bins[digit++];
-    group.prefix = group.prefix << kDigitBits | digit;
+    group.prefix = group.prefix << kSearchDigitBits | digit;
     group.equal = bins[digit];
   }
 
