@@ -27,7 +27,7 @@ from .reports import __all__ as _reports
 from .store import Store, find_series
 from .tensor import Tensor
 from .verbs import convert, inspect, save, scan, verify
-from .weights import average, cast, diff, merge
+from .weights import average, cast, diff, merge, stats
 
 __version__ = _version()
 
@@ -59,6 +59,7 @@ __all__ = [
     "open",
     "save",
     "scan",
+    "stats",
     "verify",
     *_errors,
     *_reports,
