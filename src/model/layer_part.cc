@@ -8,14 +8,14 @@
 namespace kilter::model {
 namespace {
 
-struct PartRow {
+struct LayerPartRow {
   std::string_view within;  ///< of ".levels.behind.the.layer.", in lower case
   std::string_view part;
 };
 
 /// The first that fits counts. Sources: the modules' names in transformers (Llama, GPT-2, GPT-NeoX,
 /// BERT, T5, BLOOM, Mixtral), Meta's Llama, diffusers and CompVis' Stable Diffusion.
-constexpr PartRow kPartRows[] = {
+constexpr LayerPartRow kPartRows[] = {
     {"norm", "norm"},
     {".ln_", "norm"},
     {".ln1.", "norm"},
@@ -94,7 +94,7 @@ constexpr PartRow kPartRows[] = {
     {".out_layers.", "conv"},
 };
 
-bool is_number(std::string_view level) {
+bool is_layer_number(std::string_view level) {
   return !level.empty() && level.size() <= 9 &&
          std::ranges::all_of(level, [](char c) { return c >= '0' && c <= '9'; });
 }
@@ -103,7 +103,7 @@ bool is_number(std::string_view level) {
 std::size_t layer_end(std::string_view name) {
   for (std::size_t at = 0; at < name.size();) {
     const std::size_t dot = std::min(name.find('.', at), name.size());
-    if (at > 0 && is_number(name.substr(at, dot - at))) return dot;
+    if (at > 0 && is_layer_number(name.substr(at, dot - at))) return dot;
     at = dot + 1;
   }
   return std::string_view::npos;
@@ -120,7 +120,7 @@ LayerPart layer_part(std::string_view name) {
     rest = name.substr(std::min(end + 1, name.size()));
   }
   const std::string levels = "." + ascii_lower(rest) + ".";
-  for (const PartRow& row : kPartRows) {
+  for (const LayerPartRow& row : kPartRows) {
     if (levels.find(row.within) == std::string::npos) continue;
     out.part = row.part;
     break;
