@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t kStatsRowsMax = 40;  // more with --all
 constexpr std::size_t kStatsSparkColumns = 16, kStatsNumberColumns = 10;
 
-std::string short_number(double value) { return fmt::format("{:.4g}", value); }
+std::string stats_number(double value) { return fmt::format("{:.4g}", value); }
 
 void add_note(std::string& notes, const std::string& note) {
   notes += (notes.empty() ? "" : ", ") + note;
@@ -120,17 +120,17 @@ class StatsTable {
     std::printf("%s of %s numbers in %s tensors\n", style_.bold("in all").c_str(),
                 format_count(total.numbers).c_str(), format_count(stats_.tensors.size()).c_str());
     if (total.finite == 0) return;
-    std::printf("  mean       %s, deviation %s, kurtosis %s\n", short_number(total.mean).c_str(),
-                short_number(total.deviation).c_str(), short_number(total.kurtosis).c_str());
-    std::printf("  range      %s to %s, L1 %s, L2 %s\n", short_number(total.min).c_str(),
-                short_number(total.max).c_str(), short_number(total.l1).c_str(),
-                short_number(total.l2).c_str());
+    std::printf("  mean       %s, deviation %s, kurtosis %s\n", stats_number(total.mean).c_str(),
+                stats_number(total.deviation).c_str(), stats_number(total.kurtosis).c_str());
+    std::printf("  range      %s to %s, L1 %s, L2 %s\n", stats_number(total.min).c_str(),
+                stats_number(total.max).c_str(), stats_number(total.l1).c_str(),
+                stats_number(total.l2).c_str());
     std::printf("  zeros      %.3g %%, subnormal %s, NaN %s, infinite %s\n",
                 100 * zero_share(total), format_count(total.subnormal).c_str(),
                 format_count(total.nan).c_str(), format_count(total.infinite).c_str());
     const ValueHistogram& bins = total.histogram;
-    print_bars("histogram", bins.counts, short_number(bins.first),
-               short_number(bins.first + bins.width * static_cast<double>(bins.counts.size())));
+    print_bars("histogram", bins.counts, stats_number(bins.first),
+               stats_number(bins.first + bins.width * static_cast<double>(bins.counts.size())));
     const ExponentHistogram& sizes = total.exponents;
     print_bars("exponents", sizes.counts, fmt::format("2^{}", sizes.first),
                fmt::format("2^{}", sizes.first + static_cast<int>(sizes.counts.size())));
@@ -147,7 +147,7 @@ class StatsTable {
                            : column == "min"       ? row.min
                            : column == "max"       ? row.max
                                                    : row.kurtosis;
-      line += fmt::format("{:>{}} ", short_number(value), kStatsNumberColumns);
+      line += fmt::format("{:>{}} ", stats_number(value), kStatsNumberColumns);
     }
     return line + " " + spark_line(row.histogram.counts, kStatsSparkColumns);
   }

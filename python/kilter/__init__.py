@@ -27,7 +27,7 @@ from .reports import __all__ as _reports
 from .store import Store, find_series
 from .tensor import Tensor
 from .verbs import convert, inspect, save, scan, verify
-from .weights import average, cast, diff, merge, prune, rename, shard, strip
+from .weights import average, cast, diff, merge, prune, rename, shard, stats, strip
 
 __version__ = _version()
 
@@ -62,6 +62,7 @@ __all__ = [
     "save",
     "scan",
     "shard",
+    "stats",
     "strip",
     "verify",
     *_errors,

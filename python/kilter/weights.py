@@ -1,4 +1,4 @@
-"""New weights from those there are: the program's cast, average, merge and diff as functions.
+"""New weights from those there are: the program's cast, average, merge, diff and stats as functions.
 
 Each returns what the program prints with ``--json`` (spec/cli-json.md). Sums are computed in binary64
 and rounded once; the bytes are the same for any number of threads and any budget. What does not fit
@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any, Optional
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Optional, Union
 
 from . import _native
 from .checkpoint import Path, Progress
 from .errors import ArgumentError
 
-__all__ = ["average", "cast", "diff", "merge", "prune", "rename", "shard", "strip"]
+__all__ = ["average", "cast", "diff", "merge", "prune", "rename", "shard", "stats", "strip"]
 
 
 def _output(
@@ -294,11 +294,22 @@ def shard(
     return _report(text)
 
 
-def diff(a: Path, b: Path, *, thread_count: int = 0, progress: Progress = None) -> dict[str, Any]:
+def diff(
+    a: Path,
+    b: Path,
+    *,
+    against: Optional[Path] = None,
+    spectrum: Union[int, str, None] = None,
+    thread_count: int = 0,
+    progress: Progress = None,
+) -> dict[str, Any]:
     """What differs between two checkpoints, number by number: ``kilter diff``.
 
     Of each tensor: what changed ("identical", "equal after rounding", "changed", …), how many numbers,
-    the largest difference, mean, RMS, cosine, and the difference's norm relative to a's.
+    the largest difference, mean, RMS, cosine, and the difference's norm relative to a's; by which rule
+    it was matched where it has another name. ``against`` is a third checkpoint: does b lie between a and
+    it? ``spectrum`` is how many of the most changed matrices are taken apart (or "all"). The report's
+    ``guesses`` say what made b of a.
 
     >>> import kilter, numpy
     >>> kilter.save({"w": numpy.ones(4)}, "diff_a.safetensors")
@@ -307,7 +318,40 @@ def diff(a: Path, b: Path, *, thread_count: int = 0, progress: Progress = None) 
     >>> row["change"], row["changed"], row["rms"]
     ('changed', 1, 1.0)
     """
-    return _report(_native.diff(os.fspath(a), os.fspath(b), thread_count, progress))
+    if isinstance(spectrum, str) and spectrum != "all":
+        raise ArgumentError("spectrum is a number, or 'all'")
+    if isinstance(spectrum, int) and spectrum < 0:
+        raise ArgumentError("spectrum is a number from 0 on, or 'all'")
+    count = -2 if spectrum is None else -1 if isinstance(spectrum, str) else spectrum
+    third = "" if against is None else os.fspath(against)
+    return _report(
+        _native.diff(os.fspath(a), os.fspath(b), third, count, thread_count, progress)
+    )
+
+
+def stats(
+    address: Path,
+    *,
+    only: Sequence[str] = (),
+    outlier_sigma: float = 5,
+    thread_count: int = 0,
+    progress: Progress = None,
+) -> dict[str, Any]:
+    """What numbers a checkpoint holds: ``kilter stats``.
+
+    Of each tensor (those whose names fit a glob of ``only``) and in all: range, mean, deviation, norms,
+    kurtosis, histograms, zeros, NaN, and rows and columns that are dead or whose norm is above the mean
+    of all by more than ``outlier_sigma`` deviations.
+
+    >>> import kilter, numpy
+    >>> kilter.save({"w": numpy.array([[1, 2], [0, 0.0]])}, "stats.safetensors")
+    >>> row = kilter.stats("stats.safetensors")["tensors"][0]
+    >>> row["mean"], row["max"], row["zero"], row["rows"]["dead"]
+    (0.75, 2.0, 2, 1)
+    """
+    return _report(
+        _native.stats(os.fspath(address), list(only), outlier_sigma, thread_count, progress)
+    )
 
 
 def _report(text: str) -> dict[str, Any]:

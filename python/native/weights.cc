@@ -9,6 +9,7 @@
 
 #include "kilter/merge.h"
 #include "kilter/slim.h"
+#include "kilter/stats.h"
 #include "kilter/weights_diff.h"
 
 #include "native/bind.h"
@@ -19,6 +20,9 @@ namespace kilter::python {
 namespace {
 
 using Strings = std::vector<std::string>;
+
+// What Python hands over for spectrum="all"; any other negative number leaves the choice to diff.
+constexpr std::int64_t kAllMatrices = -1;
 
 DType float_dtype(const std::string& name) {
   if (name == "f8_e4m3") return DType::kF8E4M3FN;
@@ -195,15 +199,35 @@ std::string shard_files(const std::string& source, const std::string& target, co
                       [&](const WeightsOptions& how) { return shard(source, target, how); });
 }
 
-std::string diff_files(const std::string& a, const std::string& b, unsigned thread_count,
+std::string diff_files(const std::string& a, const std::string& b, const std::string& against,
+                       std::int64_t spectrum_tensors, unsigned thread_count,
                        const nb::object& progress) {
   DiffOptions options;
+  options.against = against;
+  if (spectrum_tensors == kAllMatrices) options.spectrum_tensors = kSpectrumAll;
+  if (spectrum_tensors >= 0) options.spectrum_tensors = static_cast<std::size_t>(spectrum_tensors);
   options.thread_count = thread_count;
   return diff_json(long_work(progress, [&](const RunContext& context) {
     options.context = context;
-    const auto files = store::files_for({a, b});
+    Strings addresses = {a, b};
+    if (!against.empty()) addresses.push_back(against);
+    const auto files = store::files_for(addresses);
     options.open.files = files.get();
     return diff_checkpoints(a, b, options);
+  }));
+}
+
+std::string stats_of(const std::string& address, const Strings& only, double outlier_deviations,
+                     unsigned thread_count, const nb::object& progress) {
+  StatsOptions options;
+  options.only = only;
+  options.outlier_deviations = outlier_deviations;
+  options.thread_count = thread_count;
+  return stats_json(long_work(progress, [&](const RunContext& context) {
+    options.context = context;
+    const auto files = store::files_for({address});
+    options.open.files = files.get();
+    return checkpoint_stats(address, options);
   }));
 }
 
@@ -236,8 +260,10 @@ void bind_weights(nb::module_& module) {
   module.def("merge", &merge_files, nb::arg("way"), nb::arg("sources"), nb::arg("ratio"),
              nb::arg("target"), nb::arg("dtype"), nb::arg("extras"), nb::arg("output"),
              nb::arg("progress").none());
-  module.def("diff", &diff_files, nb::arg("a"), nb::arg("b"), nb::arg("thread_count"),
-             nb::arg("progress").none());
+  module.def("diff", &diff_files, nb::arg("a"), nb::arg("b"), nb::arg("against"),
+             nb::arg("spectrum_tensors"), nb::arg("thread_count"), nb::arg("progress").none());
+  module.def("stats", &stats_of, nb::arg("address"), nb::arg("only"), nb::arg("outlier_deviations"),
+             nb::arg("thread_count"), nb::arg("progress").none());
 }
 
 }  // namespace kilter::python

@@ -94,7 +94,7 @@ constexpr LayerPartRow kPartRows[] = {
     {".out_layers.", "conv"},
 };
 
-bool is_level_number(std::string_view level) {
+bool is_layer_number(std::string_view level) {
   return !level.empty() && level.size() <= 9 &&
          std::ranges::all_of(level, [](char c) { return c >= '0' && c <= '9'; });
 }
@@ -103,7 +103,7 @@ bool is_level_number(std::string_view level) {
 std::size_t layer_end(std::string_view name) {
   for (std::size_t at = 0; at < name.size();) {
     const std::size_t dot = std::min(name.find('.', at), name.size());
-    if (at > 0 && is_level_number(name.substr(at, dot - at))) return dot;
+    if (at > 0 && is_layer_number(name.substr(at, dot - at))) return dot;
     at = dot + 1;
   }
   return std::string_view::npos;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 
 #include "kilter/weights_diff.h"
 
@@ -46,8 +47,10 @@ bool is_reversed(const std::vector<std::int64_t>& a, const std::vector<std::int6
 
 class Comparison {
  public:
-  Comparison(const WeightsInput& a, const WeightsInput& b, const DiffOptions& options)
-      : a_(a), b_(b), options_(options) {}
+  /// `c` is what it is held against; nullptr if nothing.
+  Comparison(const WeightsInput& a, const WeightsInput& b, const WeightsInput* c,
+             const DiffOptions& options)
+      : a_(a), b_(b), c_(c), options_(options) {}
 
   Result<CheckpointDiff> run() {
     const auto begun = std::chrono::steady_clock::now();
@@ -219,11 +222,9 @@ class Comparison {
   }
 
   Status look_closer() {
-    if (!options_.against.empty()) {
-      KILTER_ASSIGN(const WeightsInput c,
-                    open_weights(options_.against, options_.open, Part::kAll));
-      KILTER_TRY(compare_against(c, pairs_, rows_, options_.thread_count, options_.context, out_));
-    }
+    if (c_ != nullptr)
+      KILTER_TRY(
+          compare_against(*c_, pairs_, rows_, options_.thread_count, options_.context, out_));
     if (options_.spectrum_tensors > 0) KILTER_TRY(measure_spectra(pairs_, rows_, options_, out_));
     guess_origin(out_);
     return ok();
@@ -238,6 +239,7 @@ class Comparison {
   static constexpr double kOtherLayoutCosine = 0.9, kTransposedCosine = 0.5;
   const WeightsInput& a_;
   const WeightsInput& b_;
+  const WeightsInput* c_;
   const DiffOptions& options_;
   std::vector<TensorMatch> matches_;  // as out_.tensors
   std::vector<TensorPair> pairs_;
@@ -273,7 +275,11 @@ Result<CheckpointDiff> diff_checkpoints(const std::string& a, const std::string&
                                         const DiffOptions& options) {
   KILTER_ASSIGN(const ops::WeightsInput left, ops::open_weights(a, options.open, Part::kAll));
   KILTER_ASSIGN(const ops::WeightsInput right, ops::open_weights(b, options.open, Part::kAll));
-  return ops::Comparison(left, right, options).run();
+  std::optional<ops::WeightsInput> third;
+  if (!options.against.empty()) {
+    KILTER_ASSIGN(third, ops::open_weights(options.against, options.open, Part::kAll));
+  }
+  return ops::Comparison(left, right, third ? &*third : nullptr, options).run();
 }
 
 }  // namespace kilter

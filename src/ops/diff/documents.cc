@@ -164,6 +164,9 @@ class DocumentComparison {
     row.merges_b = b->merges;
     row.merges_changed = a->merges_text != b->merges_text;
     row.keys = changed_keys(a->parts, b->parts);
+    std::erase_if(row.keys, [](const CheckpointDiff::Key& key) {  // told among the words
+      return key.key.starts_with(kAddedToken) && (key.before.empty() || key.after.empty());
+    });
     out_.tokenizers.push_back(std::move(row));
   }
 

@@ -91,13 +91,22 @@ class JsonWords {
     }
   }
 
+  /// {"id": 7, "content": "<s>", "lstrip": false, …}: a word, and how it is found in texts.
   void take_added(dom::array tokens) {
     for (const dom::element token : tokens) {
       std::string_view word;
       std::uint64_t id = 0;
-      if (token["content"].get(word) == simdjson::SUCCESS &&
-          token["id"].get(id) == simdjson::SUCCESS)
-        out_.ids.insert_or_assign(std::string(word), id);
+      dom::object fields;
+      if (token["content"].get(word) != simdjson::SUCCESS ||
+          token["id"].get(id) != simdjson::SUCCESS || token.get(fields) != simdjson::SUCCESS)
+        continue;
+      out_.ids.insert_or_assign(std::string(word), id);
+      std::string flags;
+      for (const auto [key, value] : fields)
+        if (key != "id" && key != "content")
+          flags += std::string(key) + "=" + std::string(simdjson::minify(value)) + " ";
+      if (!flags.empty()) flags.pop_back();
+      out_.parts[std::string(kAddedToken) + std::string(word)] = "\"" + flags + "\"";
     }
   }
 
@@ -109,7 +118,10 @@ class JsonWords {
         take_model(model);
         continue;
       }
-      if (key == "added_tokens" && value.get(tokens) == simdjson::SUCCESS) take_added(tokens);
+      if (key == "added_tokens" && value.get(tokens) == simdjson::SUCCESS) {
+        take_added(tokens);
+        continue;
+      }
       out_.parts[std::string(key)] = simdjson::minify(value);
     }
   }

@@ -16,10 +16,12 @@ struct WordList {
   std::unordered_map<std::string, std::uint64_t> ids;  ///< added tokens too
   std::uint64_t merges = 0;
   std::string merges_text;  ///< to compare
-  /// Whatever else a tokenizer.json states, by key ("normalizer", "model.unk_token"), as JSON.
+  /// Whatever else a tokenizer.json states, by key ("normalizer", "model.unk_token"), as JSON; how
+  /// an added token is found, by kAddedToken and the token.
   std::map<std::string, std::string> parts;
 };
 
+inline constexpr std::string_view kAddedToken = "added_tokens.";
 inline constexpr std::uint64_t kWordListBytesMax = 64U << 20;
 
 /// True for tokenizer.json, vocab.json, vocab.txt, merges.txt and SentencePiece models, by the
