@@ -6,6 +6,7 @@
 #include "kilter/weights.h"
 
 #include "base/try.h"
+#include "ops/slim/scaled_input.h"
 #include "ops/weights/blend_plan.h"
 #include "ops/weights/recipe_verbs.h"
 #include "ops/weights/tensor_pairs.h"
@@ -60,6 +61,7 @@ Result<WeightsReport> run_blend(const std::vector<std::string>& sources, const s
   std::vector<WeightsInput> inputs;
   for (const std::string& source : sources) {
     KILTER_ASSIGN(WeightsInput input, open_weights(source, options.open));
+    KILTER_TRY(refuse_scaled_weights(input, blend.request.verb));
     inputs.push_back(std::move(input));
   }
   blend.request.dtype = options.dtype;
