@@ -24,7 +24,7 @@ Result<WeightsReport> average(const std::vector<std::string>& sources, const std
   if (!std::isfinite(sum) || sum == 0)
     return fail(ErrorCode::kInvalidArgument, "the weights' sum is 0 or not a number");
   KILTER_ASSIGN(const std::vector<ops::WeightsInput> inputs,
-                ops::open_blend_inputs(sources, options.open));
+                ops::open_blend_inputs(sources, "average", options.open));
   ops::BlendRequest request;
   request.verb = "average";
   request.rescale_for_missing = true;

@@ -27,7 +27,7 @@ class ModelMerge {
       : way_(way), ratio_(ratio), options_(options) {}
 
   Result<WeightsReport> run(const std::vector<std::string>& sources, const std::string& target) {
-    KILTER_ASSIGN(inputs_, open_blend_inputs(sources, options_.open));
+    KILTER_ASSIGN(inputs_, open_blend_inputs(sources, "merge", options_.open));
     KILTER_TRY(choose_names());
     KILTER_TRY(find_ratios());
     KILTER_ASSIGN(const BlendRequest request, make_request());

@@ -181,6 +181,31 @@ def test_comfyui_scales_the_diffusion_model_of_a_full_checkpoint(kilter, tmp_pat
     assert got["model.diffusion_model.a.scale_weight"].shape == ()
 
 
+@pytest.mark.parametrize("target", ["out.pt", "out.npz", "shards/"])
+def test_other_targets_and_dry_run(kilter, tmp_path, target):
+    save_file({"a.weight": rough((256, 128), 1), "b.weight": rough((128, 384), 2)}, tmp_path / "in.safetensors")
+    options = ["--dtype", "f8_e4m3", "--scales", "deepseek"]
+    more = ["--max-shard-size", "40KB"] if target == "shards/" else []
+    kilter("cast", tmp_path / "in.safetensors", tmp_path / "plain.safetensors", *options, status=0)
+    dry = kilter("cast", tmp_path / "in.safetensors", tmp_path / target, *options, *more, "--dry-run", "--json", status=0).json
+    assert len(list(tmp_path.iterdir())) == 2
+    run = kilter("cast", tmp_path / "in.safetensors", tmp_path / target, *options, *more, "--json", status=0).json
+    assert dry["files"] == run["files"]
+    kilter("cast", tmp_path / target.rstrip("/"), tmp_path / "back.safetensors", "--dtype", "f32", status=0)
+    kilter("cast", tmp_path / "plain.safetensors", tmp_path / "wanted.safetensors", "--dtype", "f32", status=0)
+    back, wanted = load_file(tmp_path / "back.safetensors"), load_file(tmp_path / "wanted.safetensors")
+    assert back.keys() == wanted.keys() and all(torch.equal(back[name], wanted[name]) for name in wanted)
+
+
+def test_blends_refuse_scaled_inputs(kilter, tmp_path):
+    save_file({"a.weight": rough((16, 16), 1)}, tmp_path / "in.safetensors")
+    kilter("cast", tmp_path / "in.safetensors", tmp_path / "f8.safetensors", "--dtype", "f8_e4m3", "--scales", "comfyui",
+           status=0)
+    run = kilter("average", tmp_path / "f8.safetensors", tmp_path / "f8.safetensors", "-o", tmp_path / "out.safetensors",
+                 status=3)
+    assert "a.weight" in run.err and "kilter cast" in run.err and not (tmp_path / "out.safetensors").exists()
+
+
 def test_memory_stays_small(kilter, tmp_path):
     """The rounding of f8 in float64 must not be done on whole tensors."""
     assert rounded(np.array([464.0]), E4M3)[0] == 448.0

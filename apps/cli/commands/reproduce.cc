@@ -19,7 +19,7 @@ namespace {
 namespace reproduce_command {
 
 constexpr PositionalSpec kPositionals[] = {
-    {"ADDR", "What cast, average or merge wrote"},
+    {"ADDR", "What an operation on weights wrote: cast, average, merge, prune, …"},
     {"DST", "Where to write it anew; its extension says the format"}};
 constexpr OptionSpec kOptions[] = {
     {"-f,--force", ValueKind::kFlag, "", "Replace DST if it exists"},
@@ -74,7 +74,8 @@ const CommandSpec kReproduceCommand = {
     .name = "reproduce",
     .summary = "Make weights again from the recipe they carry, and compare",
     .description =
-        "What cast, average and merge write carries its recipe: the operation, its inputs with "
+        "What cast, average, merge, prune, strip, rename and shard write carries its recipe: the "
+        "operation, its inputs with "
         "digests of their contents, and every option that names content. This checks that the "
         "inputs are what they were, follows the recipe into DST and compares the contents.",
     .positionals = reproduce_command::kPositionals,

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/try.h"
+#include "ops/slim/scaled_input.h"
 #include "ops/weights/blend_stream.h"
 #include "ops/weights/tensor_pairs.h"
 #include "ops/weights/weights_output.h"
@@ -19,10 +20,12 @@ Status check_blend_dtype(const BlendOptions& options) {
 }
 
 Result<std::vector<WeightsInput>> open_blend_inputs(const std::vector<std::string>& sources,
+                                                    const std::string& verb,
                                                     const OpenOptions& options) {
   std::vector<WeightsInput> inputs;
   for (const std::string& source : sources) {
     KILTER_ASSIGN(WeightsInput input, open_weights(source, options));
+    KILTER_TRY(refuse_scaled_weights(input, verb));
     inputs.push_back(std::move(input));
   }
   return inputs;

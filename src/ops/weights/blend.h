@@ -16,8 +16,10 @@ namespace kilter::ops {
 /// Errors: kInvalidArgument for a dtype that weights cannot be computed in.
 Status check_blend_dtype(const BlendOptions& options);
 
-/// Errors: as open_weights().
+/// Errors: as open_weights(); kInvalidArgument for f8 weights with scales, which `verb` cannot
+/// blend as they are.
 Result<std::vector<WeightsInput>> open_blend_inputs(const std::vector<std::string>& sources,
+                                                    const std::string& verb,
                                                     const OpenOptions& options);
 
 /// Writes a planned blend. `recipe` has its verb and its own words; dtype, what was allowed and,
