@@ -27,7 +27,7 @@ from .reports import __all__ as _reports
 from .store import Store, find_series
 from .tensor import Tensor
 from .verbs import convert, inspect, save, scan, verify
-from .weights import average, cast, diff, merge
+from .weights import average, cast, delta_apply, delta_make, diff, ema, merge
 
 __version__ = _version()
 
@@ -51,7 +51,10 @@ __all__ = [
     "average",
     "cast",
     "convert",
+    "delta_apply",
+    "delta_make",
     "diff",
+    "ema",
     "find_series",
     "inspect",
     "load",
