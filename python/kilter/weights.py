@@ -203,12 +203,13 @@ def ema(
     >>> report["coefficients"], kilter.open("ema.safetensors")["w"].numpy().tolist()
     ([0.75, 0.25], [1.0, 1.0])
     """
-    paths = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
+    if isinstance(sources, (str, os.PathLike)):
+        sources = [sources]
     if gamma is not None and warm_up:
         raise ArgumentError("warm_up goes with decay")
     kind = "power" if gamma is not None else "warm-up" if warm_up else "constant"
     text = _native.ema(
-        [os.fspath(path) for path in paths],
+        [os.fspath(path) for path in sources],
         os.fspath(target),
         kind,
         float(decay if gamma is None else gamma),
