@@ -1,5 +1,4 @@
-// kilter delta: what a fine-tune has beyond its base, and the fine-tune again. Owned by the floor
-// `store`.
+// kilter delta: a fine-tune without its base. Owned by the floor `store`.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,4 @@
-// kilter ema, kilter average --federated: blends over series of checkpoints. Owned by the floor
-// `ops`.
+// kilter ema: averages over a series of checkpoints. Owned by the floor `ops`.
 #pragma once
 
 #include <cstdint>

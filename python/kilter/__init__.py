@@ -27,7 +27,20 @@ from .reports import __all__ as _reports
 from .store import Store, find_series
 from .tensor import Tensor
 from .verbs import convert, inspect, save, scan, verify
-from .weights import average, cast, diff, merge, prune, rename, shard, stats, strip
+from .weights import (
+    average,
+    cast,
+    delta_apply,
+    delta_make,
+    diff,
+    ema,
+    merge,
+    prune,
+    rename,
+    shard,
+    stats,
+    strip,
+)
 
 __version__ = _version()
 
@@ -51,7 +64,10 @@ __all__ = [
     "average",
     "cast",
     "convert",
+    "delta_apply",
+    "delta_make",
     "diff",
+    "ema",
     "find_series",
     "inspect",
     "load",

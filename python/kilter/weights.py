@@ -1,4 +1,4 @@
-"""New weights from those there are: the program's cast, average, merge, diff and stats as functions.
+"""New weights from those there are: the program's operations on weights as functions.
 
 Each returns what the program prints with ``--json`` (spec/cli-json.md). Sums are computed in binary64
 and rounded once; the bytes are the same for any number of threads and any budget. What does not fit
@@ -17,7 +17,20 @@ from . import _native
 from .checkpoint import Path, Progress
 from .errors import ArgumentError
 
-__all__ = ["average", "cast", "diff", "merge", "prune", "rename", "shard", "stats", "strip"]
+__all__ = [
+    "average",
+    "cast",
+    "delta_apply",
+    "delta_make",
+    "diff",
+    "ema",
+    "merge",
+    "prune",
+    "rename",
+    "shard",
+    "stats",
+    "strip",
+]
 
 
 def _output(
@@ -352,6 +365,95 @@ def stats(
     return _report(
         _native.stats(os.fspath(address), list(only), outlier_sigma, thread_count, progress)
     )
+
+
+def delta_make(
+    base: Path, tuned: Path, target: Path, *, progress: Progress = None, **output: Any
+) -> dict[str, Any]:
+    """What ``tuned`` has beyond ``base``, exact to the bit: ``kilter delta make``.
+
+    ``output`` takes ``force``, ``dry_run``, ``max_memory_bytes`` and ``thread_count``.
+
+    >>> import kilter, numpy
+    >>> kilter.save({"w": numpy.ones(4), "v": numpy.ones(2)}, "delta_base.safetensors")
+    >>> kilter.save({"w": numpy.ones(4), "v": numpy.zeros(2)}, "delta_tuned.safetensors")
+    >>> report = kilter.delta_make("delta_base.safetensors", "delta_tuned.safetensors",
+    ...                            "delta.safetensors", force=True)
+    >>> sorted((row["name"], row["fate"]) for row in report["tensors"])
+    [('v', 'whole'), ('w', 'same')]
+    >>> again = kilter.delta_apply("delta_base.safetensors", "delta.safetensors",
+    ...                            "delta_again.safetensors", force=True)
+    >>> kilter.open("delta_again.safetensors")["v"].numpy().tolist()
+    [0.0, 0.0]
+    """
+    return _delta(True, base, tuned, target, output, progress)
+
+
+def delta_apply(
+    base: Path, delta: Path, target: Path, *, progress: Progress = None, **output: Any
+) -> dict[str, Any]:
+    """The checkpoint that ``delta`` was made of, again: ``kilter delta apply``. Another base is refused.
+
+    ``output`` as for :func:`cast`, without ``allow``.
+    """
+    return _delta(False, base, delta, target, output, progress)
+
+
+def ema(
+    sources: Iterable[Path] | Path,
+    target: Path,
+    decay: float = 0.999,
+    *,
+    warm_up: bool = False,
+    gamma: Optional[float] = None,
+    correct_bias: bool = False,
+    dtype: str = "",
+    progress: Progress = None,
+    **output: Any,
+) -> dict[str, Any]:
+    """The moving average of checkpoints, oldest first: ``kilter ema``.
+
+    One address in a store ("runs.kilter@main") stands for its steps. ``decay`` counts checkpoints;
+    ``warm_up`` is min(decay, (1 + n) / (10 + n)), ``gamma`` the power function (1 - 1/n)^(gamma + 1).
+
+    >>> import kilter, numpy
+    >>> for i in (0, 4):
+    ...     kilter.save({"w": numpy.full(2, i, "float32")}, f"ema_{i}.safetensors")
+    >>> report = kilter.ema(["ema_0.safetensors", "ema_4.safetensors"], "ema.safetensors", 0.75,
+    ...                     force=True)
+    >>> report["coefficients"], kilter.open("ema.safetensors")["w"].numpy().tolist()
+    ([0.75, 0.25], [1.0, 1.0])
+    """
+    if isinstance(sources, (str, os.PathLike)):
+        sources = [sources]
+    if gamma is not None and warm_up:
+        raise ArgumentError("warm_up goes with decay")
+    kind = "power" if gamma is not None else "warm-up" if warm_up else "constant"
+    text = _native.ema(
+        [os.fspath(path) for path in sources],
+        os.fspath(target),
+        kind,
+        float(decay if gamma is None else gamma),
+        correct_bias,
+        dtype,
+        _output(**output),
+        progress,
+    )
+    return _report(text)
+
+
+def _delta(
+    make: bool,
+    base: Path,
+    other: Path,
+    target: Path,
+    output: Mapping[str, Any],
+    progress: Progress,
+) -> dict[str, Any]:
+    text = _native.delta(
+        make, os.fspath(base), os.fspath(other), os.fspath(target), _output(**output), progress
+    )
+    return _report(text)
 
 
 def _report(text: str) -> dict[str, Any]:

@@ -7,9 +7,12 @@
 
 #include <tuple>
 
+#include "kilter/delta.h"
 #include "kilter/merge.h"
+#include "kilter/series.h"
 #include "kilter/slim.h"
 #include "kilter/stats.h"
+#include "kilter/store_steps.h"
 #include "kilter/weights_diff.h"
 
 #include "native/bind.h"
@@ -199,6 +202,46 @@ std::string shard_files(const std::string& source, const std::string& target, co
                       [&](const WeightsOptions& how) { return shard(source, target, how); });
 }
 
+std::string delta_files(bool make, const std::string& base, const std::string& other,
+                        const std::string& target, const Output& output,
+                        const nb::object& progress) {
+  WeightsOptions options;
+  output.fill(options);
+  return delta_json(long_work(progress, [&](const RunContext& context) {
+    options.context = context;
+    const auto files = store::files_for({base, other}, &options.max_memory_bytes);
+    options.open.files = files.get();
+    return make ? delta_make(base, other, target, options)
+                : delta_apply(base, other, target, options);
+  }));
+}
+
+/// `kind`: "constant", "warm-up" (`number` is the decay) or "power" (it is gamma).
+std::string ema_files(const Strings& sources, const std::string& target, const std::string& kind,
+                      double number, bool correct_bias, const std::string& dtype,
+                      const Output& output, const nb::object& progress) {
+  BlendOptions options;
+  output.fill(options);
+  if (!dtype.empty()) options.dtype = float_dtype(dtype);
+  EmaProfile profile;
+  profile.correct_bias = correct_bias;
+  (kind == "power" ? profile.gamma : profile.decay) = number;
+  if (kind == "power") profile.kind = EmaProfile::Kind::kPower;
+  if (kind == "warm-up") profile.kind = EmaProfile::Kind::kWarmUp;
+  return ema_json(long_work(progress, [&](const RunContext& context) -> Result<EmaReport> {
+    options.context = context;
+    Strings series = sources;
+    if (sources.size() == 1 && is_store_address(sources[0])) {
+      auto steps = store_steps(sources[0]);
+      if (!steps) return fail(std::move(steps).error());
+      series = *std::move(steps);
+    }
+    const auto files = store::files_for(series, &options.max_memory_bytes);
+    options.open.files = files.get();
+    return ema(series, target, profile, options);
+  }));
+}
+
 std::string diff_files(const std::string& a, const std::string& b, const std::string& against,
                        std::int64_t spectrum_tensors, unsigned thread_count,
                        const nb::object& progress) {
@@ -259,6 +302,11 @@ void bind_weights(nb::module_& module) {
            nb::arg("vae"), nb::arg("ema"), nb::arg("discard"));
   module.def("merge", &merge_files, nb::arg("way"), nb::arg("sources"), nb::arg("ratio"),
              nb::arg("target"), nb::arg("dtype"), nb::arg("extras"), nb::arg("output"),
+             nb::arg("progress").none());
+  module.def("delta", &delta_files, nb::arg("make"), nb::arg("base"), nb::arg("other"),
+             nb::arg("target"), nb::arg("output"), nb::arg("progress").none());
+  module.def("ema", &ema_files, nb::arg("sources"), nb::arg("target"), nb::arg("kind"),
+             nb::arg("number"), nb::arg("correct_bias"), nb::arg("dtype"), nb::arg("output"),
              nb::arg("progress").none());
   module.def("diff", &diff_files, nb::arg("a"), nb::arg("b"), nb::arg("against"),
              nb::arg("spectrum_tensors"), nb::arg("thread_count"), nb::arg("progress").none());

@@ -42,6 +42,13 @@ def metadata(path):
         return file.metadata() or {}
 
 
+def nearest_bf16(values):
+    """float64 values as bf16, rounded once (torch goes by way of float32): ties to even; normal numbers."""
+    _, exponent = np.frexp(values)
+    unit = np.ldexp(1.0, exponent - 8)
+    return torch.from_numpy(np.rint(values / unit) * unit).to(torch.bfloat16)
+
+
 def bits(tensor):
     return tensor.contiguous().flatten().view(torch.uint8).numpy() if tensor.numel() else np.zeros(0, np.uint8)
 

@@ -188,8 +188,7 @@ def test_dry_runs_write_nothing(kilter, tunes, tmp_path):
 
 def test_inspect_says_what_it_is(kilter, tunes, tmp_path):
     kilter("delta", "make", tunes / "base", tunes / "a", tmp_path / "d.safetensors", status=0)
-    assert kilter("inspect", tmp_path / "d.safetensors", "--json", status=0).json["identity"]["instance"]["value"] == \
-        "delta"
+    assert kilter("inspect", tmp_path / "d.safetensors", "--json", status=0).json["instance"]["value"] == "delta"
 
 
 def test_steps_of_a_store_and_the_recipe(kilter, tunes, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from series_models import assert_same_bits, load, metadata
+from series_models import assert_same_bits, load, metadata, nearest_bf16
 
 SHAPE = (41, 23)
 
@@ -135,7 +135,7 @@ def test_hundreds_of_steps_in_little_memory(kilter, tmp_path):
     for i, (weight, tensor) in enumerate(zip(made["coefficients"], inputs)):
         term = weight * tensor.to(torch.float64).numpy()
         total = term if i == 0 else total + term
-    assert torch.equal(load_file(tmp_path / "ema.safetensors")["w"], torch.from_numpy(total).to(torch.bfloat16))
+    assert torch.equal(load_file(tmp_path / "ema.safetensors")["w"], nearest_bf16(total))
 
 
 # --- post hoc -----------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ def test_post_hoc_gives_back_what_training_would_have_kept(kilter, tmp_path):
                  "--stored-sigma", ",".join(sigmas), "--stored-at", ",".join(times), "--json", status=0).json
     got = load_file(tmp_path / "ema.safetensors")["w"].numpy()
     scale = np.sqrt(np.mean((steps[-1].numpy() - kept[0.075]) ** 2))
-    assert np.sqrt(np.mean((got - kept[0.075]) ** 2)) < 0.03 * scale and run["fit_error"] < 0.01
+    assert np.sqrt(np.mean((got - kept[0.075]) ** 2)) < 0.03 * scale and run["fit_error"] < 0.02
 
 
 def test_a_width_that_was_stored_is_that_average(kilter, series, tmp_path):

@@ -25,8 +25,8 @@ bool is_clients_fault(const Error& error) {
          error.code == ErrorCode::kUnsupported || error.code == ErrorCode::kLimitExceeded;
 }
 
-std::string misfit(const WeightsInput& base, const WeightsInput& client,
-                   const FederatedOptions& options) {
+std::string client_misfit(const WeightsInput& base, const WeightsInput& client,
+                          const FederatedOptions& options) {
   const auto allowed = [&](Allow kind) { return options.allow.contains(kind); };
   for (std::size_t i = 0; i < base.names.size(); ++i) {
     const std::string& name = base.names[i];
@@ -54,7 +54,7 @@ std::string misfit(const WeightsInput& base, const WeightsInput& client,
   return "";
 }
 
-std::vector<TensorPair> float_pairs(const WeightsInput& base, const WeightsInput& client) {
+std::vector<TensorPair> client_float_pairs(const WeightsInput& base, const WeightsInput& client) {
   std::vector<TensorPair> pairs;
   for (std::size_t i = 0; i < base.names.size(); ++i) {
     const auto other = base.names[i].empty() ? std::nullopt : client.find(base.names[i]);
@@ -68,7 +68,7 @@ std::vector<TensorPair> float_pairs(const WeightsInput& base, const WeightsInput
 
 Status measure_update(const WeightsInput& base, const FederatedOptions& options,
                       ClientUpdate& client) {
-  const std::vector<TensorPair> pairs = float_pairs(base, *client.input);
+  const std::vector<TensorPair> pairs = client_float_pairs(base, *client.input);
   KILTER_ASSIGN(const std::vector<PairSums> sums,
                 sum_pairs(pairs, options.thread_count, options.context));
   double squares = 0;
@@ -85,14 +85,14 @@ Status measure_update(const WeightsInput& base, const FederatedOptions& options,
   return {};
 }
 
-double median_of(std::vector<double> values) {
+double median_norm(std::vector<double> values) {
   if (values.empty()) return 0;
   std::ranges::sort(values);
   const std::size_t half = values.size() / 2;
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-std::optional<double> positive_number(std::string_view text) {
+std::optional<double> number_of_samples(std::string_view text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
@@ -104,7 +104,7 @@ std::optional<double> stated_samples(const CheckpointData& data) {
   for (const std::string_view key : kSampleKeys) {
     for (const auto& [name, value] : data.metadata)
       if (name == key)
-        if (const auto number = positive_number(value)) return number;
+        if (const auto number = number_of_samples(value)) return number;
     for (const Document& document : data.documents) {
       if (document.path != "config.json") continue;
       const auto config = parse_json(document.text);
@@ -142,7 +142,8 @@ Result<std::vector<ClientUpdate>> open_clients(const std::vector<std::string>& a
 void reject_misshapen(const WeightsInput& base, const FederatedOptions& options,
                       std::vector<ClientUpdate>& clients) {
   for (ClientUpdate& client : clients)
-    if (client.said.rejected.empty()) client.said.rejected = misfit(base, *client.input, options);
+    if (client.said.rejected.empty())
+      client.said.rejected = client_misfit(base, *client.input, options);
 }
 
 Status measure_updates(const WeightsInput& base, const FederatedOptions& options,
@@ -153,7 +154,7 @@ Status measure_updates(const WeightsInput& base, const FederatedOptions& options
     KILTER_TRY(measure_update(base, options, client));
     if (client.said.rejected.empty()) norms.push_back(client.said.norm);
   }
-  const double median = median_of(norms);
+  const double median = median_norm(norms);
   for (ClientUpdate& client : clients) {
     FederatedClient& said = client.said;
     if (!said.rejected.empty()) continue;

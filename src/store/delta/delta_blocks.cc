@@ -12,7 +12,7 @@
 namespace kilter::store {
 namespace {
 
-tl::unexpected<Error> bad_block(ErrorCode code, std::string what) {
+tl::unexpected<Error> bad_delta_block(ErrorCode code, std::string what) {
   return fail(code, "the delta is damaged: " + std::move(what));
 }
 
@@ -46,7 +46,7 @@ Result<std::vector<DeltaBlock>> read_delta_directory(Bytes directory, std::uint6
                                                      std::uint64_t payload_bytes) {
   std::vector<DeltaBlock> blocks(delta_block_count(plain_bytes));
   if (directory.size() != blocks.size() * 4 || directory.size() > payload_bytes)
-    return bad_block(ErrorCode::kMalformed, "a directory is cut off");
+    return bad_delta_block(ErrorCode::kMalformed, "a directory is cut off");
   std::uint64_t at = directory.size();
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     const auto word = load_le<std::uint32_t>(directory, 4 * i);
@@ -54,7 +54,7 @@ Result<std::vector<DeltaBlock>> read_delta_directory(Bytes directory, std::uint6
                  word & ((1U << kDeltaSizeBits) - 1), at};
     at += blocks[i].bytes;  // at most 2^28 each: no overflow
     if (blocks[i].bytes > delta_block_bytes(plain_bytes, i))
-      return bad_block(ErrorCode::kMalformed, "a block is larger than its plain bytes");
+      return bad_delta_block(ErrorCode::kMalformed, "a block is larger than its plain bytes");
   }
   if (at == payload_bytes) return blocks;
   return fail(Error(ErrorCode::kMalformed, "the delta is damaged: its blocks do not add up")
@@ -77,10 +77,11 @@ Result<bool> delta_form_needs_window(std::uint8_t form, const std::optional<Base
   const bool wants_cast = form == static_cast<std::uint8_t>(Form::kCast);
   if (!wants_same && !wants_cast) {
     if (form <= static_cast<std::uint8_t>(Form::kExponent)) return false;
-    return bad_block(ErrorCode::kMalformed, fmt::format("a block has no form {}", form));
+    return bad_delta_block(ErrorCode::kMalformed, fmt::format("a block has no form {}", form));
   }
   if (between && between->same_dtype() == wants_same) return true;
-  return bad_block(ErrorCode::kMalformed, "a block leans on a tensor that the base does not have");
+  return bad_delta_block(ErrorCode::kMalformed,
+                         "a block leans on a tensor that the base does not have");
 }
 
 Status decode_delta_block(std::uint8_t form, Element element, Bytes payload,
@@ -88,12 +89,13 @@ Status decode_delta_block(std::uint8_t form, Element element, Bytes payload,
                           std::span<std::byte> plain) {
   if (form == kDeltaSame) {
     if (!payload.empty() || window.size() != plain.size())
-      return bad_block(ErrorCode::kCorrupt, "a block that is the base's has bytes of its own");
+      return bad_delta_block(ErrorCode::kCorrupt,
+                             "a block that is the base's has bytes of its own");
     std::memcpy(plain.data(), window.data(), plain.size());
     return {};
   }
   const Codec* const codec = find_codec(static_cast<Form>(form));
-  if (codec == nullptr) return bad_block(ErrorCode::kCorrupt, "a block has no such form");
+  if (codec == nullptr) return bad_delta_block(ErrorCode::kCorrupt, "a block has no such form");
   const CodecBase base{between ? between->element() : Element::kBytes, window};
   return codec->decode(element, payload, codec->needs_base() ? &base : nullptr, plain);
 }

@@ -15,18 +15,18 @@
 namespace kilter::store {
 namespace {
 
-std::optional<std::string> metadata_of(const Checkpoint& checkpoint, std::string_view key) {
+std::optional<std::string> delta_metadata(const Checkpoint& checkpoint, std::string_view key) {
   for (const auto& [name, value] : checkpoint.data().metadata)
     if (name == key) return value;
   return std::nullopt;
 }
 
-tl::unexpected<Error> damaged(std::string what, std::string_view tensor) {
+tl::unexpected<Error> damaged_delta(std::string what, std::string_view tensor) {
   return fail(
       Error(ErrorCode::kMalformed, "the delta is damaged: " + std::move(what)).at_tensor(tensor));
 }
 
-bool is_digest(std::string_view text) {
+bool is_content_digest(std::string_view text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
@@ -52,7 +52,7 @@ class DecodingSource final : public DeltaSource {
     for (const DeltaManifest::File& file : delta_.manifest.files) KILTER_TRY(add_file(file, infos));
     for (const TensorInfo& info : delta_.checkpoint.tensors())
       if (info.name != kDeltaManifest && !named_.contains(info.name))
-        return damaged("its manifest does not list this", info.name);
+        return damaged_delta("its manifest does not list this", info.name);
     index_ = made_up_index(std::move(infos), delta_.address);
     return {};
   }
@@ -110,7 +110,7 @@ class DecodingSource final : public DeltaSource {
     if (tensor.same) {
       const TensorInfo* const its = coded.base ? &base_.info(*coded.base) : nullptr;
       if (its == nullptr || its->dtype != tensor.dtype || its->shape != tensor.shape)
-        return damaged("it takes from the base what the base does not have", tensor.name);
+        return damaged_delta("it takes from the base what the base does not have", tensor.name);
       coded.same = true;
     } else {
       KILTER_TRY(find_blocks(std::string(kDeltaTensorPrefix) + tensor.name, info.bytes(), coded));
@@ -137,7 +137,7 @@ class DecodingSource final : public DeltaSource {
     for (const std::int64_t extent : shape)
       if (bits) bits = checked_mul<std::uint64_t>(*bits, static_cast<std::uint64_t>(extent));
     const bool none = std::ranges::find(shape, 0) != shape.end();
-    if (!none && (!bits || *bits > INT64_MAX)) return damaged("a tensor is too large", name);
+    if (!none && (!bits || *bits > INT64_MAX)) return damaged_delta("a tensor is too large", name);
     TensorInfo info;
     info.name = name;
     info.dtype = dtype;
@@ -147,12 +147,12 @@ class DecodingSource final : public DeltaSource {
 
   Status find_blocks(std::string name, std::uint64_t plain_bytes, CodedTensor& coded) {
     const auto payload = delta_.checkpoint.data().index.find(name);
-    if (!payload) return damaged("this tensor is missing", name);
+    if (!payload) return damaged_delta("this tensor is missing", name);
     const TensorInfo& info = delta_.checkpoint.tensors()[*payload];
     if (info.dtype != DType::kU8 || info.shape.size() != 1)
-      return damaged("this tensor is no run of bytes", name);
+      return damaged_delta("this tensor is no run of bytes", name);
     const std::uint64_t count = delta_block_count(plain_bytes);
-    if (count > info.bytes() / 4) return damaged("a directory is cut off", name);
+    if (count > info.bytes() / 4) return damaged_delta("a directory is cut off", name);
     RawBytes directory(static_cast<std::size_t>(4 * count));
     KILTER_TRY(delta_.checkpoint.source()->read_tensor(*payload, 0, directory));
     auto blocks = read_delta_directory(directory, plain_bytes, info.bytes());
@@ -161,7 +161,7 @@ class DecodingSource final : public DeltaSource {
       const auto needs = delta_form_needs_window((*blocks)[i].form, coded.between);
       if (!needs) return fail(Error(needs.error()).at_tensor(name));
       if (*needs && !window_of(coded, i, plain_bytes))
-        return damaged("a block leans on what the base does not have", name);
+        return damaged_delta("a block leans on what the base does not have", name);
     }
     coded.payload = *payload;
     coded.blocks = *std::move(blocks);
@@ -207,7 +207,7 @@ class DecodingSource final : public DeltaSource {
 
 Result<DeltaFile> open_delta(const std::string& address, const OpenOptions& options) {
   KILTER_ASSIGN(Checkpoint checkpoint, open_checkpoint(address, options));
-  const auto version = metadata_of(checkpoint, kDeltaKey);
+  const auto version = delta_metadata(checkpoint, kDeltaKey);
   if (!version)
     return fail(Error(ErrorCode::kInvalidArgument, "this is no delta")
                     .at_path(address)
@@ -219,10 +219,10 @@ Result<DeltaFile> open_delta(const std::string& address, const OpenOptions& opti
                     .advise("use a newer Kilter"));
   DeltaFile delta{address,
                   checkpoint,
-                  metadata_of(checkpoint, kDeltaBaseKey).value_or(""),
-                  metadata_of(checkpoint, kDeltaResultKey).value_or(""),
+                  delta_metadata(checkpoint, kDeltaBaseKey).value_or(""),
+                  delta_metadata(checkpoint, kDeltaResultKey).value_or(""),
                   {}};
-  if (!is_digest(delta.base_digest) || !is_digest(delta.result_digest))
+  if (!is_content_digest(delta.base_digest) || !is_content_digest(delta.result_digest))
     return fail(Error(ErrorCode::kMalformed, "the delta does not say what its base and result are")
                     .at_path(address));
   const auto manifest = checkpoint.data().index.find(kDeltaManifest);
