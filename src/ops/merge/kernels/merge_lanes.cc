@@ -165,13 +165,34 @@ void subtract_up_to_lanes(const double* base, const std::uint32_t* random, std::
     x[i] = (x[i] - base[i]) * (random[i] <= limit ? 1.0 : 0.0);
 }
 
-/// `x` becomes |x - base|, `kept` those with random <= limit.
-void kept_sizes_lanes(const double* base, const std::uint32_t* random, std::uint32_t limit,
-                      std::size_t count, double* x, double* kept) {
-  for (std::size_t i = 0; i < count; ++i) {
-    const double size = std::fabs(x[i] - base[i]);
-    x[i] = size;
-    kept[i] = size * (random[i] <= limit ? 1.0 : 0.0);
+/// Sums of |x - base|, and of those with random <= limit, in eight lanes. `count` is a multiple of
+/// them.
+void kept_sums_lanes(const double* x, const double* base, const std::uint32_t* random,
+                     std::uint32_t limit, std::size_t count, double* all_lanes,
+                     double* kept_lanes) {
+  const hn::CappedTag<double, kMergeSumLanes> tag;
+  const hn::RebindToSigned<decltype(tag)> signed_tag;
+  const hn::RebindToUnsigned<decltype(tag)> wide;
+  const hn::Rebind<std::uint32_t, decltype(tag)> narrow;
+  constexpr std::size_t kWidth = HWY_MIN(HWY_LANES(double), kMergeSumLanes);
+  constexpr std::size_t kVectors = kMergeSumLanes / kWidth;
+  const auto zero = hn::Zero(tag), one = hn::Set(tag, 1.0);
+  const auto most = hn::Set(signed_tag, static_cast<std::int64_t>(limit));
+  hn::Vec<decltype(tag)> all[kVectors], kept[kVectors];
+  for (std::size_t v = 0; v < kVectors; ++v) all[v] = kept[v] = zero;
+  for (std::size_t i = 0; i < count; i += kMergeSumLanes) {
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      const std::size_t at = i + v * kWidth;
+      const auto size = hn::Abs(hn::Sub(hn::LoadU(tag, x + at), hn::LoadU(tag, base + at)));
+      const auto bits = hn::PromoteTo(wide, hn::LoadU(narrow, random + at));
+      const auto drops = hn::RebindMask(tag, hn::Gt(hn::BitCast(signed_tag, bits), most));
+      all[v] = hn::Add(all[v], size);
+      kept[v] = hn::Add(kept[v], hn::Mul(size, hn::IfThenElse(drops, zero, one)));
+    }
+  }
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    hn::StoreU(all[v], tag, all_lanes + v * kWidth);
+    hn::StoreU(kept[v], tag, kept_lanes + v * kWidth);
   }
 }
 
@@ -268,7 +289,7 @@ HWY_EXPORT(keep_between_lanes);
 HWY_EXPORT(wide_subtract_between_lanes);
 HWY_EXPORT(narrow_subtract_between_lanes);
 HWY_EXPORT(subtract_up_to_lanes);
-HWY_EXPORT(kept_sizes_lanes);
+HWY_EXPORT(kept_sums_lanes);
 HWY_EXPORT(elected_lanes);
 HWY_EXPORT(keep_up_to_each_lanes);
 HWY_EXPORT(divide_by_chance_lanes);
@@ -372,18 +393,17 @@ void subtract_up_to(const double* base, const std::uint32_t* random, std::uint32
   HWY_DYNAMIC_DISPATCH(subtract_up_to_lanes)(base, random, limit, count, x);
 }
 
-KeptSums kept_sums(const double* base, const std::uint32_t* random, std::uint32_t limit,
-                   std::size_t count, double* x) {
-  constexpr std::size_t kAtATime = 1024;
-  double kept[kAtATime];
-  KeptSums out;
-  for (std::size_t at = 0; at < count; at += kAtATime) {
-    const std::size_t some = std::min(kAtATime, count - at);
-    HWY_DYNAMIC_DISPATCH(kept_sizes_lanes)(base + at, random + at, limit, some, x + at, kept);
-    out.all += magnitude_sum(x + at, some);
-    out.kept += magnitude_sum(kept, some);
+KeptSums kept_sums(const double* x, const double* base, const std::uint32_t* random,
+                   std::uint32_t limit, std::size_t count) {
+  double all[kMergeSumLanes] = {}, kept[kMergeSumLanes] = {};
+  const std::size_t whole = count - count % kMergeSumLanes;
+  HWY_DYNAMIC_DISPATCH(kept_sums_lanes)(x, base, random, limit, whole, all, kept);
+  for (std::size_t i = whole; i < count; ++i) {
+    const double size = std::fabs(x[i] - base[i]);
+    all[i - whole] += size;
+    kept[i - whole] += size * (random[i] <= limit ? 1.0 : 0.0);
   }
-  return out;
+  return {lane_total(all), lane_total(kept)};
 }
 
 void add_elected(const SignElection& election, const double* base, std::size_t count, double* out) {

@@ -78,12 +78,12 @@ void subtract_between(const double* base, bool wide, std::uint64_t first, std::s
 /// x = x - base where random <= limit, else 0.
 void subtract_up_to(const double* base, const std::uint32_t* random, std::uint32_t limit,
                     std::size_t count, double* x);
-/// Sums of |x - base|, which `x` becomes, of all and of those with random <= limit.
+/// Sums of |x - base|, of all and of those with random <= limit; in eight lanes.
 struct KeptSums {
   double all = 0, kept = 0;
 };
-KeptSums kept_sums(const double* base, const std::uint32_t* random, std::uint32_t limit,
-                   std::size_t count, double* x);
+KeptSums kept_sums(const double* x, const double* base, const std::uint32_t* random,
+                   std::uint32_t limit, std::size_t count);
 /// x *= 1 where random <= limits, else 0.
 void keep_up_to_each(const std::uint32_t* random, const std::uint32_t* limits, std::size_t count,
                      double* x);
