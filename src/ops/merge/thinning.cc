@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/hash.h"
+#include "ops/merge/kernels/merge_lanes.h"
 
 namespace kilter::ops {
 

@@ -8,6 +8,8 @@
 #include <random>
 #include <vector>
 
+#include "ops/merge/kernels/selection_lanes.h"
+
 namespace kilter::ops {
 namespace {
 
