@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/merge/kernels/merge_lanes.h"
 #include "tensor/kernels/float_values.h"
 
 namespace kilter::ops {

@@ -5,6 +5,7 @@
 
 #include "ops/merge/element_studies.h"
 #include "ops/merge/kernels/merge_lanes.h"
+#include "ops/merge/kernels/selection_lanes.h"
 #include "ops/merge/linear_study.h"
 #include "ops/merge/merge_kernel.h"
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/try.h"
-#include "ops/merge/kernels/merge_lanes.h"
+#include "ops/merge/kernels/selection_lanes.h"
 #include "ops/merge/merge_study.h"
 
 namespace kilter::ops {

@@ -5,7 +5,7 @@
 
 #include "base/raw_bytes.h"
 #include "base/try.h"
-#include "ops/merge/kernels/merge_lanes.h"
+#include "ops/merge/kernels/selection_lanes.h"
 #include "ops/merge/thinning.h"
 #include "tensor/kernels/float_values.h"
 

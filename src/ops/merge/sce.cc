@@ -6,6 +6,7 @@
 #include "base/try.h"
 #include "ops/merge/element_studies.h"
 #include "ops/merge/kernels/merge_lanes.h"
+#include "ops/merge/kernels/selection_lanes.h"
 #include "ops/merge/linear_study.h"
 #include "ops/merge/merge_kernel.h"
 #include "ops/merge/task_vector_keys.h"

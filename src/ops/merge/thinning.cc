@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/hash.h"
+#include "ops/merge/kernels/merge_lanes.h"
 
 namespace kilter::ops {
 
@@ -57,7 +58,7 @@ KeptSums Thinner::sums(std::size_t term, std::uint64_t first, std::size_t count,
   if (how.by == TermThinning::By::kChance) {
     std::array<std::uint32_t, kMergeBlockElements> words;
     random_bits(key_, static_cast<std::uint32_t>(term), first, count, words.data());
-    return kept_sums(base, words.data(), how.limit, count, x);
+    return kept_sums(x, base, words.data(), how.limit, count);
   }
   KeptSums out;
   out.all = difference_sum(x, base, count);

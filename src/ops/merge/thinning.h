@@ -5,8 +5,8 @@
 #include <memory>
 #include <vector>
 
-#include "ops/merge/kernels/merge_lanes.h"
 #include "ops/merge/kernels/philox.h"
+#include "ops/merge/kernels/selection_lanes.h"
 #include "ops/merge/merge_kernel.h"
 #include "ops/merge/row_ranks.h"
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 // Plain loops, compiled once for each instruction set; no product is fused with a sum
@@ -18,7 +17,6 @@
 namespace kilter::ops {
 
 inline constexpr std::size_t kMergeSumLanes = 8;
-inline constexpr std::uint32_t kMagnitudeBits = 0x7FFFFFFF;
 inline constexpr double kSmallestDivisor = 1e-8;
 
 }  // namespace kilter::ops
@@ -99,82 +97,6 @@ void difference_sum_lanes(const double* a, const double* b, std::size_t count, d
   for (std::size_t lane = 0; lane < kMergeSumLanes; ++lane) lanes[lane] += sums[lane];
 }
 
-void narrow_delta_keys_lanes(const double* x, const double* base, std::size_t count,
-                             std::uint32_t* keys) {
-  for (std::size_t i = 0; i < count; ++i) {
-    const float difference = static_cast<float>(x[i]) - static_cast<float>(base[i]);
-    keys[i] = std::bit_cast<std::uint32_t>(difference) & kMagnitudeBits;
-  }
-}
-
-void wide_delta_keys_lanes(const double* x, const double* base, std::size_t count,
-                           std::uint32_t* keys) {
-  for (std::size_t i = 0; i < count; ++i)
-    keys[i] = std::bit_cast<std::uint32_t>(static_cast<float>(x[i] - base[i])) & kMagnitudeBits;
-}
-
-void magnitude_keys_lanes(const double* x, std::size_t count, std::uint32_t* keys) {
-  for (std::size_t i = 0; i < count; ++i)
-    keys[i] = std::bit_cast<std::uint32_t>(static_cast<float>(x[i])) & kMagnitudeBits;
-}
-
-/// Ties are taken up to `bottom_ties` and left out up to `top_ties`, counted from the first.
-void keep_between_lanes(const std::uint32_t* keys, std::size_t count, std::uint32_t bottom,
-                        std::uint32_t bottom_ties, std::uint32_t top, std::uint32_t top_ties,
-                        double* x) {
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto at = static_cast<std::uint32_t>(i);
-    const bool above = (keys[i] > bottom) | ((keys[i] == bottom) & (at < bottom_ties));
-    const bool beyond = (keys[i] > top) | ((keys[i] == top) & (at < top_ties));
-    x[i] = x[i] * ((above & !beyond) ? 1.0 : 0.0);
-  }
-}
-
-/// As keep_between_lanes(), of what is subtracted and judged on the way.
-template <bool kWide>
-HWY_INLINE void subtract_between_lanes(const double* base, std::size_t count, std::uint32_t bottom,
-                                       std::uint32_t bottom_ties, std::uint32_t top,
-                                       std::uint32_t top_ties, double* x) {
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto at = static_cast<std::uint32_t>(i);
-    const double difference = x[i] - base[i];
-    const float narrow = static_cast<float>(x[i]) - static_cast<float>(base[i]);
-    const float judged = kWide ? static_cast<float>(difference) : narrow;
-    const std::uint32_t key = std::bit_cast<std::uint32_t>(judged) & kMagnitudeBits;
-    const bool above = (key > bottom) | ((key == bottom) & (at < bottom_ties));
-    const bool beyond = (key > top) | ((key == top) & (at < top_ties));
-    x[i] = difference * ((above & !beyond) ? 1.0 : 0.0);
-  }
-}
-
-void wide_subtract_between_lanes(const double* base, std::size_t count, std::uint32_t bottom,
-                                 std::uint32_t bottom_ties, std::uint32_t top,
-                                 std::uint32_t top_ties, double* x) {
-  subtract_between_lanes<true>(base, count, bottom, bottom_ties, top, top_ties, x);
-}
-
-void narrow_subtract_between_lanes(const double* base, std::size_t count, std::uint32_t bottom,
-                                   std::uint32_t bottom_ties, std::uint32_t top,
-                                   std::uint32_t top_ties, double* x) {
-  subtract_between_lanes<false>(base, count, bottom, bottom_ties, top, top_ties, x);
-}
-
-void subtract_up_to_lanes(const double* base, const std::uint32_t* random, std::uint32_t limit,
-                          std::size_t count, double* x) {
-  for (std::size_t i = 0; i < count; ++i)
-    x[i] = (x[i] - base[i]) * (random[i] <= limit ? 1.0 : 0.0);
-}
-
-/// `x` becomes |x - base|, `kept` those with random <= limit.
-void kept_sizes_lanes(const double* base, const std::uint32_t* random, std::uint32_t limit,
-                      std::size_t count, double* x, double* kept) {
-  for (std::size_t i = 0; i < count; ++i) {
-    const double size = std::fabs(x[i] - base[i]);
-    x[i] = size;
-    kept[i] = size * (random[i] <= limit ? 1.0 : 0.0);
-  }
-}
-
 /// Whole vectors: what lies behind `count` is computed too, and not looked at.
 void elected_lanes(const SignElection& how, const double* base, std::size_t count, double* out) {
   const hn::ScalableTag<double> tag;
@@ -204,47 +126,6 @@ void elected_lanes(const SignElection& how, const double* base, std::size_t coun
   }
 }
 
-void keep_up_to_each_lanes(const std::uint32_t* random, const std::uint32_t* limits,
-                           std::size_t count, double* x) {
-  for (std::size_t i = 0; i < count; ++i) x[i] = x[i] * (random[i] <= limits[i] ? 1.0 : 0.0);
-}
-
-void divide_by_chance_lanes(const std::uint32_t* limits, std::size_t count, double* x) {
-  for (std::size_t i = 0; i < count; ++i)
-    x[i] = x[i] / ((static_cast<double>(limits[i]) + 1.0) * 0x1p-32);
-}
-
-std::size_t collect_lanes(const std::uint32_t* keys, std::size_t count, std::uint32_t low,
-                          std::uint32_t high, std::uint64_t* above, std::uint32_t* offsets,
-                          std::uint32_t* out_keys) {
-  const hn::ScalableTag<std::int32_t> tag;  // keys have no highest bit
-  const std::size_t lanes = hn::Lanes(tag);
-  const auto bottom = hn::Set(tag, static_cast<std::int32_t>(low) - 1);
-  const auto top = hn::Set(tag, static_cast<std::int32_t>(high));
-  const auto* const signed_keys = reinterpret_cast<const std::int32_t*>(keys);
-  auto* const signed_offsets = reinterpret_cast<std::int32_t*>(offsets);
-  auto* const signed_out = reinterpret_cast<std::int32_t*>(out_keys);
-  std::size_t found = 0, beyond = 0, i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    const auto values = hn::LoadU(tag, signed_keys + i);
-    const auto is_beyond = hn::Gt(values, top);
-    beyond += hn::CountTrue(tag, is_beyond);
-    const auto inside = hn::AndNot(is_beyond, hn::Gt(values, bottom));
-    if (hn::AllFalse(tag, inside)) continue;
-    hn::CompressStore(hn::Iota(tag, static_cast<std::int32_t>(i)), inside, tag,
-                      signed_offsets + found);
-    found += hn::CompressStore(values, inside, tag, signed_out + found);
-  }
-  for (; i < count; ++i) {
-    beyond += keys[i] > high ? 1 : 0;
-    if (keys[i] < low || keys[i] > high) continue;
-    offsets[found] = static_cast<std::uint32_t>(i);
-    out_keys[found++] = keys[i];
-  }
-  *above += beyond;
-  return found;
-}
-
 }  // namespace kilter::ops::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -261,28 +142,12 @@ HWY_EXPORT(agreeing_lanes);
 HWY_EXPORT(dot_lanes);
 HWY_EXPORT(magnitude_sum_lanes);
 HWY_EXPORT(difference_sum_lanes);
-HWY_EXPORT(narrow_delta_keys_lanes);
-HWY_EXPORT(wide_delta_keys_lanes);
-HWY_EXPORT(magnitude_keys_lanes);
-HWY_EXPORT(keep_between_lanes);
-HWY_EXPORT(wide_subtract_between_lanes);
-HWY_EXPORT(narrow_subtract_between_lanes);
-HWY_EXPORT(subtract_up_to_lanes);
-HWY_EXPORT(kept_sizes_lanes);
 HWY_EXPORT(elected_lanes);
-HWY_EXPORT(keep_up_to_each_lanes);
-HWY_EXPORT(divide_by_chance_lanes);
-HWY_EXPORT(collect_lanes);
 
 double lane_total(const double (&lanes)[kMergeSumLanes]) {
   double out = 0;
   for (const double lane : lanes) out += lane;
   return out;
-}
-
-/// How many of the `count` elements from `first` on lie before `end`.
-std::uint32_t elements_before(std::uint64_t end, std::uint64_t first, std::size_t count) {
-  return static_cast<std::uint32_t>(end <= first ? 0 : std::min<std::uint64_t>(end - first, count));
 }
 
 }  // namespace
@@ -338,71 +203,8 @@ double difference_sum(const double* a, const double* b, std::size_t count) {
   return lane_total(lanes);
 }
 
-void delta_keys(const double* x, const double* base, std::size_t count, bool wide,
-                std::uint32_t* keys) {
-  if (wide)
-    HWY_DYNAMIC_DISPATCH(wide_delta_keys_lanes)(x, base, count, keys);
-  else
-    HWY_DYNAMIC_DISPATCH(narrow_delta_keys_lanes)(x, base, count, keys);
-}
-
-void magnitude_keys(const double* x, std::size_t count, std::uint32_t* keys) {
-  HWY_DYNAMIC_DISPATCH(magnitude_keys_lanes)(x, count, keys);
-}
-
-void keep_between(const std::uint32_t* keys, std::uint64_t first, std::size_t count,
-                  const RankCut& bottom, const RankCut& top, double* x) {
-  HWY_DYNAMIC_DISPATCH(keep_between_lanes)
-  (keys, count, bottom.key, elements_before(bottom.tie_end, first, count), top.key,
-   elements_before(top.tie_end, first, count), x);
-}
-
-void subtract_between(const double* base, bool wide, std::uint64_t first, std::size_t count,
-                      const RankCut& bottom, const RankCut& top, double* x) {
-  const std::uint32_t bottom_ties = elements_before(bottom.tie_end, first, count);
-  const std::uint32_t top_ties = elements_before(top.tie_end, first, count);
-  if (wide) HWY_DYNAMIC_DISPATCH(wide_subtract_between_lanes)
-  (base, count, bottom.key, bottom_ties, top.key, top_ties, x);
-  else HWY_DYNAMIC_DISPATCH(narrow_subtract_between_lanes)(base, count, bottom.key, bottom_ties,
-                                                           top.key, top_ties, x);
-}
-
-void subtract_up_to(const double* base, const std::uint32_t* random, std::uint32_t limit,
-                    std::size_t count, double* x) {
-  HWY_DYNAMIC_DISPATCH(subtract_up_to_lanes)(base, random, limit, count, x);
-}
-
-KeptSums kept_sums(const double* base, const std::uint32_t* random, std::uint32_t limit,
-                   std::size_t count, double* x) {
-  constexpr std::size_t kAtATime = 1024;
-  double kept[kAtATime];
-  KeptSums out;
-  for (std::size_t at = 0; at < count; at += kAtATime) {
-    const std::size_t some = std::min(kAtATime, count - at);
-    HWY_DYNAMIC_DISPATCH(kept_sizes_lanes)(base + at, random + at, limit, some, x + at, kept);
-    out.all += magnitude_sum(x + at, some);
-    out.kept += magnitude_sum(kept, some);
-  }
-  return out;
-}
-
 void add_elected(const SignElection& election, const double* base, std::size_t count, double* out) {
   HWY_DYNAMIC_DISPATCH(elected_lanes)(election, base, count, out);
-}
-
-void keep_up_to_each(const std::uint32_t* random, const std::uint32_t* limits, std::size_t count,
-                     double* x) {
-  HWY_DYNAMIC_DISPATCH(keep_up_to_each_lanes)(random, limits, count, x);
-}
-
-void divide_by_chance(const std::uint32_t* limits, std::size_t count, double* x) {
-  HWY_DYNAMIC_DISPATCH(divide_by_chance_lanes)(limits, count, x);
-}
-
-std::size_t collect_window(const std::uint32_t* keys, std::size_t count, std::uint32_t low,
-                           std::uint32_t high, std::uint64_t* above, std::uint32_t* offsets,
-                           std::uint32_t* out_keys) {
-  return HWY_DYNAMIC_DISPATCH(collect_lanes)(keys, count, low, high, above, offsets, out_keys);
 }
 
 }  // namespace kilter::ops
