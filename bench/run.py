@@ -8,6 +8,7 @@ import dcp_bench
 import harness
 import inspect_bench
 import load_bench
+import merge_bench
 import python_load_bench
 import store_bench
 import training_bench
@@ -30,4 +31,5 @@ dcp_bench.run(arguments.size, arguments.runs)
 store_bench.run(arguments.size, arguments.runs)
 zero_bench.run(arguments.size, arguments.runs)
 weights_bench.run(arguments.size, arguments.runs)
+merge_bench.run(min(arguments.runs, 3))
 training_bench.run(arguments.size, arguments.runs)
