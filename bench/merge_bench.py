@@ -26,7 +26,7 @@ THEIRS = """
 import os, sys
 from mergekit.scripts.run_yaml import main
 try:
-    main([sys.argv[1], sys.argv[2], "--quiet"], standalone_mode=False)
+    main([sys.argv[1], sys.argv[2], "--quiet", "--no-copy-tokenizer"], standalone_mode=False)
 finally:
     for name in os.listdir(sys.argv[2]):
         descriptor = os.open(os.path.join(sys.argv[2], name), os.O_RDONLY)
