@@ -9,6 +9,7 @@ import dcp_bench
 import harness
 import inspect_bench
 import load_bench
+import merge_bench
 import python_load_bench
 import store_bench
 import training_bench
@@ -32,4 +33,5 @@ store_bench.run(arguments.size, arguments.runs)
 zero_bench.run(arguments.size, arguments.runs)
 weights_bench.run(arguments.size, arguments.runs)
 adapter_extract_bench.run(min(arguments.runs, 3))
+merge_bench.run(min(arguments.runs, 3))
 training_bench.run(arguments.size, arguments.runs)

@@ -27,7 +27,7 @@ namespace kilter {
 namespace store {
 namespace {
 
-void append_u32(RawBytes& out, std::uint32_t value) {
+void append_count(RawBytes& out, std::uint32_t value) {
   for (unsigned i = 0; i < 4; ++i) out.push_back(static_cast<std::byte>(value >> (8 * i)));
 }
 
@@ -206,7 +206,7 @@ class DeltaMaker {
 
   Status keep(Work& work, const EncodedDeltaBlock& block, Bytes plain) {
     const Bytes payload = block.form == 0 ? plain : Bytes(block.payload);
-    append_u32(work.payload.head, static_cast<std::uint32_t>(payload.size()) |
+    append_count(work.payload.head, static_cast<std::uint32_t>(payload.size()) |
                                       std::uint32_t{block.form} << kDeltaSizeBits);
     if (payload.empty()) return {};
     const std::uint64_t offset = scratch_bytes_.fetch_add(payload.size());

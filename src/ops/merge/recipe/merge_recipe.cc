@@ -519,6 +519,8 @@ Result<MergeRecipe> parse_merge_recipe(std::string_view text) {
   }
   KILTER_TRY(parse_own_keys(root, recipe));
   recipe.text = write_yaml(root);
+  if (recipe.text.size() > YamlLimits().bytes_max)  // it shall be read again by `reproduce`
+    return fail(ErrorCode::kLimitExceeded, "the recipe is too long once its aliases are copied");
   return recipe;
 }
 

@@ -42,17 +42,10 @@ class Aligner {
                                     models_.begin());
   }
 
-  /// Without a base_model, the base is the model with most tokens.
+  /// Without a base_model it is the first model's.
   void choose_tokenizer() {
-    if (recipe_.source == RecipeTokenizer::Source::kModel) {
-      out_.tokenizer = number_of(recipe_.model);
-      return;
-    }
-    out_.tokenizer = base_.value_or(merged_.front());
-    if (base_) return;
-    for (const std::size_t model : merged_)
-      if (tokenizers_[model].ids.size() > tokenizers_[out_.tokenizer].ids.size())
-        out_.tokenizer = model;
+    const bool stated = recipe_.source == RecipeTokenizer::Source::kModel;
+    out_.tokenizer = stated ? number_of(recipe_.model) : base_.value_or(merged_.front());
   }
 
   void begin_with(const ModelTokenizer& tokenizer) {
