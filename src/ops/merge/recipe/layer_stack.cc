@@ -85,8 +85,9 @@ Result<LayerStack> main_layer_stack(std::span<const LayerStack> stacks, std::siz
   for (const LayerStack& one : stacks)
     if (stated_layers && one.layers == *stated_layers) stated = &one, ++stated_count;
   if (stated_count == 1) return *stated;
-  for (const LayerStack& one : stacks)
-    if (2 * one.tensors > tensor_count) return one;
+  if (stated_count == 0)  // several: an encoder and a decoder, say
+    for (const LayerStack& one : stacks)
+      if (2 * one.tensors > tensor_count) return one;
   std::string rows;
   for (const LayerStack& one : stacks)
     rows += fmt::format("{}{}N ({} layers)", rows.empty() ? "" : ", ", one.prefix, one.layers);
