@@ -20,7 +20,7 @@ std::string module_line(const FactorReport::Module& module) {
   std::snprintf(text, sizeof text, "[%zu, %zu]  rank %zu", module.rows, module.columns,
                 module.rank);
   std::string out = text;
-  if (module.rank_before > 0) out += " of " + std::to_string(module.rank_before);
+  if (module.rank_before > module.rank) out += " of " + std::to_string(module.rank_before);
   if (module.norm > 0) {
     std::snprintf(text, sizeof text, "  error %.3g %%, energy %.4g %%, next value %.3g",
                   100 * share_of(module.error, module.norm), 100 * module.energy, module.next);

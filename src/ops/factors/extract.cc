@@ -46,6 +46,7 @@ class Extraction {
     report_.verb = "adapter-extract";
     report_.sources = {tuned().address, base().address};
     KILTER_TRY(match());
+    KILTER_TRY(check_naming(naming));
     KILTER_TRY(check_memory());
     if (!options_.dry_run) {
       KILTER_TRY(compute_factors());
@@ -334,21 +335,9 @@ class Extraction {
       one.module.rank = std::min({options_.rank.rank, shape.rows, shape.columns});
       one.module.name = base().names[one.base];
     }
-    const auto rank = static_cast<std::int64_t>(one.module.rank);
-    model::AdapterModule module = module_of(one);
-    module.alpha = static_cast<double>(rank);
-    module.alpha_dtype = DType::kF32;
-    module.embedding = one.kind == LayerKind::kEmbedding;
-    module.transposed = one.transposed && !module.embedding;
-    std::vector<std::int64_t> shape = base().info(one.base).shape;
-    if (one.transposed) std::swap(shape[0], shape[1]);
-    std::vector<std::int64_t> up(shape.size(), 1), down = shape;
-    up[0] = shape[0];
-    up[1] = rank;
-    down[0] = rank;
-    module.factors = {
-        {model::FactorRole::kDown, draft_.add(std::move(one.down)), dtype(), std::move(down)},
-        {model::FactorRole::kUp, draft_.add(std::move(one.up)), dtype(), std::move(up)}};
+    model::AdapterModule module = module_of(one, one.module.rank);
+    module.factors[0].tensor = draft_.add(std::move(one.down));
+    module.factors[1].tensor = draft_.add(std::move(one.up));
     WeightsReport::Tensor& row = report_.tensors[one.row];
     row.fate = "factored";
     row.to = dtype();
@@ -358,19 +347,40 @@ class Extraction {
     report_.modules.push_back(one.module);
   }
 
-  model::AdapterModule module_of(const ChangedTensor& one) const {
+  /// Without its tensors.
+  model::AdapterModule module_of(const ChangedTensor& one, std::size_t rank) const {
     ModulePlace place = module_place(base().names[one.base]);
     model::AdapterModule module;
     module.part = std::move(place.part);
     module.path = std::move(place.path);
+    module.alpha = static_cast<double>(rank);
+    module.alpha_dtype = DType::kF32;
+    module.embedding = one.kind == LayerKind::kEmbedding;
+    module.transposed = one.transposed && !module.embedding;
+    std::vector<std::int64_t> shape = base().info(one.base).shape;
+    if (one.transposed) std::swap(shape[0], shape[1]);
+    std::vector<std::int64_t> up(shape.size(), 1), down = shape;
+    up[0] = shape[0];
+    up[1] = down[0] = static_cast<std::int64_t>(rank);
+    module.factors = {{model::FactorRole::kDown, 0, dtype(), std::move(down)},
+                      {model::FactorRole::kUp, 0, dtype(), std::move(up)}};
     return module;
+  }
+
+  /// What the naming cannot say is said before the work.
+  Status check_naming(model::AdapterNaming naming) const {
+    model::AdapterDescription adapter;
+    for (const ChangedTensor& one : tensors_)
+      if (one.factored) adapter.modules.push_back(module_of(one, 1));
+    if (adapter.modules.empty()) return ok();
+    auto named = model::name_adapter(adapter, naming);
+    return named ? ok() : Status(tl::unexpected(std::move(named).error()));
   }
 
   void add_whole(const ChangedTensor& one) {
     const TensorInfo& info = tuned().info(one.tuned);
-    model::AdapterModule module = module_of(one);
+    model::AdapterModule module;
     module.path = base().names[one.base];
-    module.part.clear();
     module.kind = model::ModuleKind::kReplace;
     module.factors = {{model::FactorRole::kTensor,
                        draft_.add({tuned().checkpoint.source(), InputKind::kTensor, one.tuned, 0}),
