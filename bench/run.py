@@ -3,6 +3,8 @@
 
 import argparse
 
+import adapter_extract_bench
+import adapter_bench
 import convert_bench
 import dcp_bench
 import harness
@@ -30,4 +32,6 @@ dcp_bench.run(arguments.size, arguments.runs)
 store_bench.run(arguments.size, arguments.runs)
 zero_bench.run(arguments.size, arguments.runs)
 weights_bench.run(arguments.size, arguments.runs)
+adapter_extract_bench.run(min(arguments.runs, 3))
+adapter_bench.run(arguments.runs)
 training_bench.run(arguments.size, arguments.runs)

@@ -10,6 +10,7 @@ set(OPENSSL_USE_STATIC_LIBS TRUE)  # libcrypto.so adds 3 ms to the start of ever
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(ZLIB REQUIRED)
 find_path(KILTER_HWY_INCLUDE hwy/highway.h REQUIRED)  # headers alone: src/tensor/kernels/dispatch.cc
+find_package(Eigen3 3.4 REQUIRED NO_MODULE)  # headers alone: src/ops/factors/kernels/small_matrix.cc
 find_path(KILTER_CURL_INCLUDE curl/curl.h REQUIRED)  # headers alone: src/io/s3/curl_library.cc loads it
 find_path(KILTER_FUSE_INCLUDE fuse3/fuse_lowlevel.h REQUIRED)  # headers alone: src/store/mount/fuse_library.h
 find_package(Threads REQUIRED)

@@ -8,10 +8,10 @@
 namespace kilter::model {
 namespace {
 
-constexpr std::size_t kStepsMax = 4096;
-constexpr std::uint32_t kDepthMax = 64;
+constexpr std::size_t kPatternStepsMax = 4096;
+constexpr std::uint32_t kPatternDepthMax = 64;
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_pattern_digit(char c) { return c >= '0' && c <= '9'; }
 
 void add_range(std::bitset<256>* set, unsigned char first, unsigned char last) {
   for (unsigned c = first; c <= last; ++c) set->set(c);
@@ -68,7 +68,7 @@ class NamePatternParser {
   std::uint32_t here() const { return static_cast<std::uint32_t>(out_.steps_.size()); }
 
   Status emit(Step step) {
-    if (out_.steps_.size() >= kStepsMax)
+    if (out_.steps_.size() >= kPatternStepsMax)
       return fail(ErrorCode::kLimitExceeded, "a pattern of module names is too long");
     out_.steps_.push_back(step);
     return ok();
@@ -92,7 +92,8 @@ class NamePatternParser {
   }
 
   Status alternatives(std::uint32_t depth) {
-    if (depth > kDepthMax) return fail(ErrorCode::kLimitExceeded, "a pattern is nested too deep");
+    if (depth > kPatternDepthMax)
+      return fail(ErrorCode::kLimitExceeded, "a pattern is nested too deep");
     const std::uint32_t first = here();
     KILTER_TRY(sequence(depth));
     std::vector<std::uint32_t> exits;
@@ -161,8 +162,8 @@ class NamePatternParser {
     if (!more()) return fail(malformed("it ends in '\\'"));
     const char letter = text_[at_++];
     if (add_escape(letter, set)) return ok();
-    const bool plain =
-        !is_digit(letter) && !(letter >= 'a' && letter <= 'z') && !(letter >= 'A' && letter <= 'Z');
+    const bool plain = !is_pattern_digit(letter) && !(letter >= 'a' && letter <= 'z') &&
+                       !(letter >= 'A' && letter <= 'Z');
     if (!plain) return fail(unsupported());
     set->set(static_cast<unsigned char>(letter));
     return ok();
@@ -227,7 +228,7 @@ class NamePatternParser {
 
   bool number(std::uint32_t* value) {
     const std::size_t from = at_;
-    while (more() && is_digit(text_[at_]) && at_ - from < 4)
+    while (more() && is_pattern_digit(text_[at_]) && at_ - from < 4)
       *value = *value * 10 + static_cast<std::uint32_t>(text_[at_++] - '0');
     return at_ > from;
   }

@@ -10,6 +10,10 @@ constexpr RecipeVerb kVerbs[] = {
     {"merge-slerp", follow_merge},
     {"merge-add-difference", follow_merge},
     {"adapter-apply", follow_adapter_apply},
+    {"adapter-convert", follow_adapter_convert},
+    {"adapter-extract", follow_adapter_extract},
+    {"adapter-resize", follow_adapter_resize},
+    {"adapter-combine", follow_adapter_combine},
 };
 
 }  // namespace

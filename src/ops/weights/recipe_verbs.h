@@ -32,6 +32,14 @@ Result<WeightsReport> follow_merge(const Recipe& recipe, const std::string& targ
 
 Result<WeightsReport> follow_adapter_apply(const Recipe& recipe, const std::string& target,
                                            const WeightsOptions& how);
+Result<WeightsReport> follow_adapter_convert(const Recipe& recipe, const std::string& target,
+                                             const WeightsOptions& how);
+Result<WeightsReport> follow_adapter_extract(const Recipe& recipe, const std::string& target,
+                                             const WeightsOptions& how);
+Result<WeightsReport> follow_adapter_resize(const Recipe& recipe, const std::string& target,
+                                            const WeightsOptions& how);
+Result<WeightsReport> follow_adapter_combine(const Recipe& recipe, const std::string& target,
+                                             const WeightsOptions& how);
 
 /// An operation's options that say the same as `how`.
 template <typename Options>
