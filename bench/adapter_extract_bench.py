@@ -29,7 +29,7 @@ THEIRS = """
 import os, subprocess, sys
 program, tuned, base, out = sys.argv[1:]
 subprocess.run([program, "--model", tuned, "--base-model", base, "--out-path", out, "--max-rank", "32",
-                "--exclude-regex", "lm_head|embed_tokens"], check=True, stdout=sys.stderr)
+                "--exclude-regex", "lm_head|embed_tokens", "--no-copy-tokenizer", "--quiet"], check=True, stdout=sys.stderr)
 for name in os.listdir(out):
     descriptor = os.open(os.path.join(out, name), os.O_RDONLY)
     os.fsync(descriptor)

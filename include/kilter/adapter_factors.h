@@ -1,5 +1,4 @@
-// kilter adapter extract, resize, combine: low-rank factors from weights, and from other factors.
-// Owned by the floor `ops`.
+// kilter adapter extract, resize, combine: low-rank factors. Owned by the floor `ops`.
 //
 // Factors are computed in binary64 and rounded once to the dtype they are written in. The bytes
 // depend on inputs and on options that name content, never on threads, budget or processor (of one

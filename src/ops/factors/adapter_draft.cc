@@ -4,10 +4,12 @@
 #include <memory>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
 #include "base/try.h"
 #include "flow/memory_source.h"
 #include "formats/format.h"
-#include "model/adapters/name_adapter.h"
 #include "ops/companion_sink.h"
 #include "ops/convert_plan.h"
 #include "ops/output_place.h"
@@ -80,6 +82,26 @@ Result<Place> adapter_place(const std::string& target, bool has_config,
   return place;
 }
 
+/// `config` with what an earlier one said that no factor changes.
+std::string with_kept_words(const std::string& config, const std::string& before) {
+  auto json = parse_json(config), old = parse_json(before);
+  if (!json || !old || !old->is_object()) return config;
+  for (const char* key : {"task_type", "auto_mapping", "base_model_name_or_path", "revision",
+                          "lora_dropout", "inference_mode"})
+    if (old->contains(key)) (*json)[key] = (*old)[key];
+  return dump_json(*json) + "\n";
+}
+
+Status state_files(Sink& sink, const Plan& plan, WeightsReport& report) {
+  KILTER_ASSIGN(const std::vector<FileLayout> files, sink.layout(plan));
+  for (const FileLayout& file : files) {
+    std::uint64_t bytes = 0;
+    for (const Segment& segment : file.segments) bytes += segment.bytes;
+    report.files.emplace_back(file.name, bytes);
+  }
+  return ok();
+}
+
 }  // namespace
 
 Result<model::AdapterNaming> read_naming(const std::string& name) {
@@ -98,46 +120,47 @@ std::size_t AdapterDraft::add(PlanInput input) {
   return tensors_.size() - 1;
 }
 
+Result<Plan> AdapterDraft::plan(const model::NamedAdapter& named, bool dry_run,
+                                std::vector<RawBytes>& held) {
+  Plan plan;
+  DraftSource memory;
+  std::vector<std::pair<std::size_t, std::size_t>> own;  // output, tensor of the memory source
+  const auto add_own = [&](const std::string& name, DType dtype,
+                           const std::vector<std::int64_t>& shape, Bytes bytes) {
+    plan.outputs.push_back({name, dtype, shape, element_bytes(dtype, shape), {}, nullptr, {}});
+    if (!dry_run) own.emplace_back(plan.outputs.size() - 1, memory.add(name, dtype, shape, bytes));
+  };
+  for (const auto& one : named.tensors) {
+    const model::AdapterFactor& factor = description.modules[one.module].factors[one.factor];
+    const Tensor& tensor = tensors_[factor.tensor];
+    if (!tensor.input) {
+      add_own(one.name, factor.dtype, factor.shape, tensor.bytes);
+      continue;
+    }
+    const std::uint64_t bytes = element_bytes(factor.dtype, factor.shape);
+    plan.outputs.push_back(
+        {one.name, factor.dtype, factor.shape, bytes, {*tensor.input}, nullptr, {}});
+  }
+  held.reserve(named.scalars.size());  // their bytes must stay where they are
+  for (const auto& scalar : named.scalars) {
+    held.emplace_back(element_bytes(scalar.dtype, {}));
+    narrow_floats(scalar.dtype, &scalar.value, 1, held.back().data());
+    add_own(scalar.name, scalar.dtype, {}, held.back());
+  }
+  KILTER_ASSIGN(const auto source, memory.finish());
+  for (const auto& [output, tensor] : own)
+    plan.outputs[output].inputs = {{source, InputKind::kTensor, tensor, 0}};
+  return plan;
+}
+
 Status AdapterDraft::write(model::AdapterNaming naming, const std::string& target,
                            const std::string& recipe, const WeightsOptions& options,
                            WeightsReport& report) {
   KILTER_ASSIGN(const model::NamedAdapter named, model::name_adapter(description, naming));
   KILTER_ASSIGN(const Place place, adapter_place(target, !named.config.empty(), options));
-  Plan plan;
+  std::vector<RawBytes> held;
+  KILTER_ASSIGN(Plan plan, this->plan(named, options.dry_run, held));
   plan.verb = report.verb;
-  DraftSource memory;
-  std::vector<RawBytes> scalars;
-  std::vector<std::pair<std::size_t, std::size_t>> own;  // output, tensor of the memory source
-  const auto add_output = [&](const std::string& name, DType dtype,
-                              const std::vector<std::int64_t>& shape, Bytes bytes) {
-    plan.outputs.push_back({name, dtype, shape, element_bytes(dtype, shape), {}, nullptr, {}});
-    if (!options.dry_run)
-      own.emplace_back(plan.outputs.size() - 1, memory.add(name, dtype, shape, bytes));
-  };
-  for (const auto& one : named.tensors) {
-    const model::AdapterFactor& factor = description.modules[one.module].factors[one.factor];
-    const Tensor& tensor = tensors_[factor.tensor];
-    if (tensor.input)
-      plan.outputs.push_back({one.name,
-                              factor.dtype,
-                              factor.shape,
-                              element_bytes(factor.dtype, factor.shape),
-                              {*tensor.input},
-                              nullptr,
-                              {}});
-    else
-      add_output(one.name, factor.dtype, factor.shape, tensor.bytes);
-  }
-  scalars.reserve(named.scalars.size());  // their bytes must stay where they are
-  for (const auto& scalar : named.scalars) {
-    scalars.emplace_back(element_bytes(scalar.dtype, {}));
-    narrow_floats(scalar.dtype, &scalar.value, 1, scalars.back().data());
-    add_output(scalar.name, scalar.dtype, {}, scalars.back());
-  }
-  KILTER_ASSIGN(const auto source, memory.finish());
-  for (const auto& [output, tensor] : own)
-    plan.outputs[output].inputs = {{source, InputKind::kTensor, tensor, 0}};
-
   formats::WriteOptions write;
   write.stem = place.stem;
   write.extension = place.extension;
@@ -145,17 +168,13 @@ Status AdapterDraft::write(model::AdapterNaming naming, const std::string& targe
   for (const PlanOutput& output : plan.outputs) write.tensor_names.push_back(output.name);
   auto inner = formats::find_format("safetensors")->make_sink(write);
   CompanionSink sink(std::move(inner), plan.outputs.size());
-  if (!named.config.empty()) sink.add_text(std::string(kAdapterConfig), named.config);
+  if (!named.config.empty())
+    sink.add_text(std::string(kAdapterConfig), with_kept_words(named.config, config_before));
   report.target_path = place.path;
   report.target_format = "safetensors";
   report.dry_run = options.dry_run;
   report.recipe = recipe;
-  KILTER_ASSIGN(const std::vector<FileLayout> files, sink.layout(plan));
-  for (const FileLayout& file : files) {
-    std::uint64_t bytes = 0;
-    for (const Segment& segment : file.segments) bytes += segment.bytes;
-    report.files.emplace_back(file.name, bytes);
-  }
+  KILTER_TRY(state_files(sink, plan, report));
   if (options.dry_run) return ok();
   KILTER_ASSIGN(const RunReport run, write_to(place, plan, sink, options));
   report.written_bytes = run.written_bytes;

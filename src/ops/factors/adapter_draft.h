@@ -8,14 +8,17 @@
 
 #include "base/raw_bytes.h"
 #include "flow/plan.h"
-#include "model/adapters/description.h"
+#include "model/adapters/name_adapter.h"
 
 namespace kilter::ops {
 
 /// The description's factors point at the draft's tensors: `tensor` is what add() returned.
 class AdapterDraft {
  public:
-  model::AdapterDescription description;
+  model::AdapterDescription description;  ///< its `config` stays empty
+  /// adapter_config.json of the adapter this one is made of: what it says of the task and the base
+  /// is said again; ranks, scales and modules are those of the description.
+  std::string config_before;
 
   /// Elements in memory; without bytes (a dry run) the tensor can be laid out, not written.
   std::size_t add(RawBytes bytes);
@@ -35,6 +38,8 @@ class AdapterDraft {
     RawBytes bytes;
     std::optional<PlanInput> input;
   };
+  /// What is computed lies in one source, which is of `held`.
+  Result<Plan> plan(const model::NamedAdapter& named, bool dry_run, std::vector<RawBytes>& held);
   std::vector<Tensor> tensors_;
 };
 

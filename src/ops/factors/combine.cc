@@ -38,6 +38,14 @@ constexpr MethodRow kMethods[] = {
     {CombineMethod::kMagnitudePrune, "magnitude_prune"},
 };
 
+constexpr double kSumNoise = 1e-14;  // of the factors' norms: binary64 rounds less
+
+double norm_of(const Matrix& matrix) {
+  double squares = 0;
+  for (const double value : matrix.values) squares += value * value;
+  return std::sqrt(squares);
+}
+
 /// One module of the result and where it comes from.
 struct CombinedModule {
   struct Member {
@@ -184,17 +192,20 @@ class Combination {
     }
     out.report.norm = norm_of_product(sum.up, sum.down);
     if (options_.method == CombineMethod::kSvd)
-      cut(out, svd_of_product(sum.up, sum.down));
+      cut(out, svd_of_product(sum.up, sum.down), kSumNoise * norm_of(sum.up) * norm_of(sum.down));
     else
       out.pair = plain_pair(options_.method == CombineMethod::kCat ? sum : linear_sum(parts));
     out.report.error = error_of_pair(sum, out.pair);
     return ok();
   }
 
-  void cut(CombinedModule& out, const ThinSvd& svd) const {
+  /// Singular values up to `noise` are what rounding left of adapters that cancel out.
+  void cut(CombinedModule& out, const ThinSvd& svd, double noise) const {
     double squares = 0, kept = 0;
     for (const double value : svd.values) squares += value * value;
-    const std::size_t rank = rank_by_rule(rule_for(out), svd.values, squares);
+    RankRule rule = rule_for(out);
+    rule.value_min = std::max(rule.value_min, noise);
+    const std::size_t rank = rank_by_rule(rule, svd.values, squares);
     for (std::size_t k = 0; k < rank; ++k) kept += svd.values[k] * svd.values[k];
     out.report.energy = squares > 0 ? kept / squares : 1;
     if (rank < svd.values.size()) out.report.next = svd.values[rank];

@@ -164,6 +164,8 @@ void begin_draft(AdapterDraft& draft, const model::AdapterDescription& like) {
   draft.description = like;
   draft.description.modules.clear();
   draft.description.ignored.clear();
+  draft.config_before = std::move(draft.description.config);
+  draft.description.config.clear();
 }
 
 Matrix beside(const Matrix& left, const Matrix& right) {
