@@ -4,6 +4,7 @@
 import argparse
 
 import adapter_extract_bench
+import adapter_bench
 import convert_bench
 import dcp_bench
 import harness
@@ -34,4 +35,5 @@ zero_bench.run(arguments.size, arguments.runs)
 weights_bench.run(arguments.size, arguments.runs)
 adapter_extract_bench.run(min(arguments.runs, 3))
 merge_bench.run(min(arguments.runs, 3))
+adapter_bench.run(arguments.runs)
 training_bench.run(arguments.size, arguments.runs)

@@ -127,6 +127,7 @@ extern const CommandSpec kPruneCommand;
 extern const CommandSpec kStripCommand;
 extern const CommandSpec kRenameCommand;
 extern const CommandSpec kShardCommand;
+extern const CommandSpec kAdapterConvertCommand;
 extern const CommandSpec kReproduceCommand;
 extern const CommandSpec kSaveCommand;
 extern const CommandSpec kLogCommand;

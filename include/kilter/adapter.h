@@ -66,6 +66,18 @@ Result<WeightsReport> apply_adapters(const std::string& base,
                                      const std::vector<AdapterStrength>& adapters,
                                      const std::string& target, const WeightsOptions& options = {});
 
+struct AdapterConvertOptions : WeightsOptions {
+  std::string naming;  ///< "peft", "diffusers", "kohya", "comfyui"
+};
+
+/// The same adapter in another naming: the bits of its factors are unchanged, alpha goes where the
+/// naming keeps it. What one naming says and another has no place for is kept in the metadata
+/// `kilter.adapter`, so that the way back gives the same tensors. PEFT's naming wants a folder.
+///
+/// Errors: kInvalidArgument naming what the naming cannot say; as inspect_adapter() and cast().
+Result<WeightsReport> convert_adapter(const std::string& source, const std::string& target,
+                                      const AdapterConvertOptions& options);
+
 /// Source: spec/cli-json.md.
 std::string adapter_json(const AdapterReport& report);
 

@@ -21,6 +21,16 @@ def test_version_and_help(kilter):
         assert kilter("help", command, status=0).out == text
 
 
+def test_commands_of_two_words(kilter):
+    text = kilter("adapter", "apply", "--help", status=0).out
+    assert "kilter adapter apply BASE DST" in text
+    assert kilter("help", "adapter", "apply", status=0).out == text
+    assert "adapter inspect" in kilter("adapter", "--help", status=0).out
+    assert "adapter inspect" in kilter("adapter", status=2).err
+    assert "'adapter nothing'" in kilter("adapter", "nothing", status=2).err
+    assert "kilter adapter --help" in kilter("adapter", "nothing", "--json", status=2).json["error"]["hint"]
+
+
 def test_no_command_is_wrong_usage(kilter):
     assert "Usage" in kilter(status=2).err
 

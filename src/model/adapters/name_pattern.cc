@@ -8,7 +8,7 @@
 namespace kilter::model {
 namespace {
 
-constexpr std::size_t kStepsMax = 4096;
+constexpr std::size_t kPatternStepsMax = 4096;
 constexpr std::uint32_t kPatternDepthMax = 64;
 
 bool is_pattern_digit(char c) { return c >= '0' && c <= '9'; }
@@ -68,7 +68,7 @@ class NamePatternParser {
   std::uint32_t here() const { return static_cast<std::uint32_t>(out_.steps_.size()); }
 
   Status emit(Step step) {
-    if (out_.steps_.size() >= kStepsMax)
+    if (out_.steps_.size() >= kPatternStepsMax)
       return fail(ErrorCode::kLimitExceeded, "a pattern of module names is too long");
     out_.steps_.push_back(step);
     return ok();

@@ -69,7 +69,7 @@ CommonScale common_scale(const AdapterDescription& adapter, const std::vector<st
 }
 
 /// "model.layers.0.mlp.down_proj" -> "down_proj": what target_modules lists where that is enough.
-std::string last_level(const std::string& path) {
+std::string last_path_level(const std::string& path) {
   const auto dot = path.find_last_of('.');
   return dot == std::string::npos ? path : path.substr(dot + 1);
 }
@@ -93,7 +93,7 @@ Json saved_modules(const AdapterDescription& adapter) {
   for (const AdapterModule& module : adapter.modules) {
     if (module.kind != ModuleKind::kReplace || module.path.ends_with(".bias")) continue;
     const auto dot = module.path.find_last_of('.');
-    names.insert(last_level(module.path.substr(0, dot)));
+    names.insert(last_path_level(module.path.substr(0, dot)));
   }
   return names.empty() ? Json() : Json(names);
 }

@@ -21,6 +21,10 @@ constexpr std::size_t kBlockRows = 64, kBlockColumns = 256;
 constexpr std::uint64_t kNormReadBytes = 1ULL << 20;
 constexpr std::size_t kNormLanes = 8;
 
+bool takes_input(const AdapterStep& step) {
+  return step.kind == AdapterStep::Kind::kInput || step.kind == AdapterStep::Kind::kReplace;
+}
+
 /// What a step needs besides the tile.
 struct LoadedStep {
   std::unique_ptr<Delta> delta;
@@ -178,6 +182,7 @@ class StepLoader {
       raw_.resize(rows * row_bytes);
       KILTER_TRY(tensor_.base->checkpoint.source()->read_tensor(
           tensor_.tensor, (range.first + row) * row_bytes, raw_));
+      KILTER_TRY(read_inputs(s, range.first + row, rows));
       for (std::uint64_t c = 0; c < tensor_.columns; c += kBlockColumns)
         measure_block(
             s,
@@ -189,16 +194,37 @@ class StepLoader {
     return ok();
   }
 
+  /// The rows of further inputs that the steps in front take.
+  Status read_inputs(std::size_t steps, std::uint64_t row, std::uint64_t rows) {
+    for (std::size_t i = 0; i < steps; ++i) {
+      const AdapterStep& step = tensor_.steps[i];
+      if (!takes_input(step)) continue;
+      const std::uint64_t row_bytes = tensor_.columns * dtype_row(step.input_dtype).bits / 8;
+      raw_inputs_[i].resize(rows * row_bytes);
+      KILTER_TRY(step.adapter->checkpoint.source()->read_tensor(step.input_tensor, row * row_bytes,
+                                                                raw_inputs_[i]));
+    }
+    return ok();
+  }
+
+  void widen_rows(DType dtype, const std::vector<std::byte>& raw, const MatrixBlock& block,
+                  std::vector<double>* out) const {
+    const std::uint64_t width = dtype_row(dtype).bits / 8;
+    out->resize(block.rows * block.columns);
+    for (std::size_t r = 0; r < block.rows; ++r)
+      widen_floats(dtype, raw.data() + (r * tensor_.columns + block.first_column) * width,
+                   block.columns, out->data() + r * block.columns);
+  }
+
   void measure_block(std::size_t s, const MatrixBlock& block, const AdapterStep& step,
                      std::vector<double>* squares) {
-    const std::uint64_t width = dtype_row(tensor_.dtype).bits / 8;
     const std::size_t count = block.rows * block.columns;
-    scratch_.values.resize(count);
-    for (std::size_t r = 0; r < block.rows; ++r)
-      widen_floats(tensor_.dtype, raw_.data() + (r * tensor_.columns + block.first_column) * width,
-                   block.columns, scratch_.values.data() + r * block.columns);
+    widen_rows(tensor_.dtype, raw_, block, &scratch_.values);
+    for (std::size_t i = 0; i < s; ++i)
+      if (takes_input(tensor_.steps[i]))
+        widen_rows(tensor_.steps[i].input_dtype, raw_inputs_[i], block, &inputs_[i]);
     double* const values = scratch_.values.data();
-    BlockRun(tensor_, loaded_).run(block, s, &scratch_, values, no_inputs_);
+    BlockRun(tensor_, loaded_).run(block, s, &scratch_, values, inputs_);
     scratch_.change.resize(count);
     MatrixBlock inside = block;
     inside.first_row -= tensor_.step_rows[s].first;
@@ -231,8 +257,8 @@ class StepLoader {
   LoadedSteps loaded_;
   StepScratch scratch_;
   std::vector<std::byte> raw_;
-  /// No step in front of DoRA takes an input: the plan sees to it.
-  std::vector<std::vector<double>> no_inputs_{tensor_.steps.size()};
+  std::vector<std::vector<std::byte>> raw_inputs_{tensor_.steps.size()};  // by step
+  std::vector<std::vector<double>> inputs_{tensor_.steps.size()};         // of the block
 };
 
 }  // namespace
@@ -339,8 +365,7 @@ class AdapterTileRun {
     if (!tensor_.allow_not_finite) KILTER_TRY(check_finite(values, count, tensor_.path));
     for (std::size_t s = 0; s < tensor_.steps.size(); ++s) {
       const AdapterStep& step = tensor_.steps[s];
-      if (step.kind != AdapterStep::Kind::kInput && step.kind != AdapterStep::Kind::kReplace)
-        continue;
+      if (!takes_input(step)) continue;
       inputs_[s].resize(count);
       widen(tile_.inputs[step.input], step.input_dtype, block, inputs_[s].data());
     }

@@ -28,8 +28,9 @@ struct AdapterStep {
   const model::AdapterModule* module = nullptr;
   double weight = 1;  ///< kAdd and kInput: strength · scale; kDora: scale
   double strength = 1;
-  bool transposed = false;  ///< the factors make [out, in], the weight is [in, out]
-  std::size_t input = 0;    ///< kInput, kReplace: which input of the output
+  bool transposed = false;       ///< the factors make [out, in], the weight is [in, out]
+  std::size_t input = 0;         ///< kInput, kReplace: which input of the output
+  std::size_t input_tensor = 0;  ///< the same in its adapter: for passes over the whole tensor
   DType input_dtype = DType::kF32;
   bool norms_of_columns = false;  ///< kDora: ‖·‖ over the rows
   std::size_t column_group = 1;   ///< columns that share a norm: the kernel's points

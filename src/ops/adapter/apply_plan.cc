@@ -70,8 +70,7 @@ struct Changes {
   std::vector<AdapterStep> steps;
   std::vector<AdapterTensor::Rows> rows;  // one for each step
   std::vector<PlanInput> inputs;          // behind the base's own
-  bool takes_input = false;
-  std::string adapters;  // for the report
+  std::string adapters;                   // for the report
   std::string replaced_reason;
 };
 
@@ -109,12 +108,11 @@ class ApplyPlanner {
       misfits_.allowed(
           Allow::kMissing,
           adapter.input->address + ": adapter_config.json, which states alpha, is missing");
-    for (const AdapterModule& module : description.modules) {
-      if (module.kind == ModuleKind::kReplace)
-        replace(adapter, module);
-      else
-        KILTER_TRY(change(adapter, module));
-    }
+    // What it trained whole first: factors of the same layer belong to that.
+    for (const AdapterModule& module : description.modules)
+      if (module.kind == ModuleKind::kReplace) replace(adapter, module);
+    for (const AdapterModule& module : description.modules)
+      if (module.kind != ModuleKind::kReplace) KILTER_TRY(change(adapter, module));
     return ok();
   }
 
@@ -180,7 +178,7 @@ class ApplyPlanner {
       for (std::size_t i = 2; i < shape.size(); ++i) out *= static_cast<std::uint64_t>(shape[i]);
       return out;
     };
-    return points(base) == points(made);
+    return made.size() == 2 || points(base) == points(made);  // LyCORIS makes flat ones too
   }
 
   void add_step(std::size_t tensor, const AppliedAdapter& adapter, AdapterStep step,
@@ -246,11 +244,6 @@ class ApplyPlanner {
       misfit(adapter, module, magnitude->shape, target.tensor);
       return ok();
     }
-    if (changes_[target.tensor].takes_input)
-      return fail(
-          Error(ErrorCode::kUnsupported, "magnitudes on top of another adapter's difference")
-              .at_tensor(base_.names[target.tensor])
-              .advise("apply one adapter after the other"));
     largest_factors_ = std::max(largest_factors_, loaded_bytes(module) + count * 16);
     add_step(target.tensor, adapter, step, rows);
     return ok();
@@ -298,7 +291,6 @@ class ApplyPlanner {
                  const model::AdapterFactor& factor, std::size_t tensor, AdapterStep::Kind kind,
                  double weight) {
     Changes& changes = changes_[tensor];
-    changes.takes_input = true;
     changes.inputs.push_back(
         {adapter.input->checkpoint.source(), InputKind::kTensor, factor.tensor, 0});
     AdapterStep step;
@@ -307,6 +299,7 @@ class ApplyPlanner {
     step.weight = weight;
     step.strength = adapter.strength;
     step.input = changes.inputs.size();
+    step.input_tensor = factor.tensor;
     step.input_dtype = factor.dtype;
     add_step(tensor, adapter, step, {0, 0});  // rows: filled in with the tensor's
   }

@@ -76,9 +76,7 @@ void BaseModules::add(std::size_t tensor) {
     if (!path.starts_with(row.prefix)) continue;
     const std::string part(row.part), inside = path.substr(row.prefix.size());
     add_name(part, inside, what, {tensor});
-    if (row.part == "unet")
-      if (const auto other = model::diffusers_unet_path(inside))
-        add_name(part, *other, what, {tensor});
+    if (row.part == "unet") add_unet_names(part, inside, what, {tensor});
     if (row.prefix != kOpenClip) continue;
     const auto& shape = base_.info(tensor).shape;
     const bool joined = inside.ends_with("attn.in_proj") && !shape.empty() && shape[0] % 3 == 0;
@@ -88,8 +86,15 @@ void BaseModules::add(std::size_t tensor) {
         add_name(part, std::string(kTextModel) + *clip, what,
                  {tensor, rows * static_cast<std::uint64_t>(third), rows});
   }
-  if (has_parts_) return;
-  if (const auto other = model::diffusers_unet_path(path)) add_name("", *other, what, {tensor});
+  if (!has_parts_) add_unet_names("", path, what, {tensor});
+}
+
+void BaseModules::add_unet_names(const std::string& part, const std::string& path,
+                                 std::string_view what, BaseTarget target) {
+  if (const auto other = model::diffusers_unet_path(path)) add_name(part, *other, what, target);
+  for (const bool xl : {false, true})  // one upsampler has two original names
+    if (const auto other = model::original_unet_path(path, xl))
+      add_name(part, *other, what, target);
 }
 
 void BaseModules::add_name(const std::string& part, const std::string& path, std::string_view what,

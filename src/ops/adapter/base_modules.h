@@ -37,6 +37,8 @@ class BaseModules {
   void add(std::size_t tensor);
   void add_name(const std::string& part, const std::string& path, std::string_view what,
                 BaseTarget target);
+  void add_unet_names(const std::string& part, const std::string& path, std::string_view what,
+                      BaseTarget target);
   std::optional<BaseTarget> find_key(const std::string& key) const;
 
   const WeightsInput& base_;

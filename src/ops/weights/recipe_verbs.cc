@@ -20,6 +20,7 @@ constexpr RecipeVerb kVerbs[] = {
     {"strip", follow_strip},
     {"rename", follow_rename},
     {"shard", follow_shard},
+    {"adapter-convert", follow_adapter_convert},
 };
 
 }  // namespace

@@ -37,6 +37,10 @@ Result<WeightsReport> follow_merge(const Recipe& recipe, const std::string& targ
 Result<WeightsReport> follow_merge_recipe(const Recipe& recipe, const std::string& target,
                                           const WeightsOptions& how);
 
+Result<WeightsReport> follow_adapter_apply(const Recipe& recipe, const std::string& target,
+                                           const WeightsOptions& how);
+Result<WeightsReport> follow_adapter_convert(const Recipe& recipe, const std::string& target,
+                                             const WeightsOptions& how);
 Result<WeightsReport> follow_adapter_extract(const Recipe& recipe, const std::string& target,
                                              const WeightsOptions& how);
 Result<WeightsReport> follow_adapter_resize(const Recipe& recipe, const std::string& target,
@@ -57,9 +61,6 @@ Result<WeightsReport> follow_average_federated(const Recipe& recipe, const std::
                                                const WeightsOptions& how);
 Result<WeightsReport> follow_ema(const Recipe& recipe, const std::string& target,
                                  const WeightsOptions& how);
-
-Result<WeightsReport> follow_adapter_apply(const Recipe& recipe, const std::string& target,
-                                           const WeightsOptions& how);
 
 /// An operation's options that say the same as `how`.
 template <typename Options>
