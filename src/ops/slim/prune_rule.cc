@@ -62,8 +62,14 @@ void PatternRule::decide(std::uint64_t, std::span<const std::uint64_t> keys,
 
 void SliceRule::decide(std::uint64_t first, std::span<const std::uint64_t> keys,
                        std::span<std::uint8_t> keep) const {
-  for (std::size_t i = 0; i < keys.size(); ++i)
-    keep[i] = kept_[static_cast<std::size_t>((first + i) / inner_ % kept_.size())] ? 1 : 0;
+  std::uint64_t within = first % inner_;
+  auto slice = static_cast<std::size_t>(first / inner_ % kept_.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    keep[i] = kept_[slice] ? 1 : 0;
+    if (++within < inner_) continue;
+    within = 0;
+    slice = slice + 1 == kept_.size() ? 0 : slice + 1;
+  }
 }
 
 Status PruneKernel::run(const KernelTile& tile) const {

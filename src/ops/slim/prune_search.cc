@@ -271,15 +271,19 @@ Result<std::vector<std::shared_ptr<const PruneRule>>> find_weak_slices(
     const std::uint64_t end = rows ? (part.first + part.count - 1) / cut.inner + 1 : cut.count;
     sums[i] = {begin, std::vector<double>(static_cast<std::size_t>(end - begin), 0.0)};
     std::vector<double> values;
-    return read_part(
-        input, tensor, part, context, [&](std::uint64_t first, std::span<const std::byte> bytes) {
-          values.resize(bytes.size() / (dtype_row(tensor.dtype).bits / 8U));
-          widen_floats(tensor.dtype, bytes.data(), values.size(), values.data());
-          for (std::size_t v = 0; v < values.size(); ++v) {
-            const std::uint64_t slice = (first + v) / cut.inner % cut.count;
-            sums[i].squares[static_cast<std::size_t>(slice - begin)] += values[v] * values[v];
-          }
-        });
+    return read_part(input, tensor, part, context,
+                     [&](std::uint64_t first, std::span<const std::byte> bytes) {
+                       values.resize(bytes.size() / (dtype_row(tensor.dtype).bits / 8U));
+                       widen_floats(tensor.dtype, bytes.data(), values.size(), values.data());
+                       std::uint64_t within = first % cut.inner;
+                       std::uint64_t slice = first / cut.inner % cut.count;
+                       for (const double value : values) {
+                         sums[i].squares[static_cast<std::size_t>(slice - begin)] += value * value;
+                         if (++within < cut.inner) continue;
+                         within = 0;
+                         slice = slice + 1 == cut.count ? 0 : slice + 1;
+                       }
+                     });
   };
   KILTER_TRY(run_jobs(jobs, thread_count, context));
   std::vector<std::vector<double>> squares;
