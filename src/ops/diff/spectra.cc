@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/run_jobs.h"
+#include "base/thread_pool.h"
 #include "base/try.h"
 #include "ops/weights/spectrum.h"
 
@@ -10,6 +11,7 @@ namespace kilter::ops {
 namespace {
 
 constexpr std::uint64_t kSampledElementsMax = 1U << 24;
+constexpr std::uint64_t kSpectrumBytesMax = 128U << 20;  // of differences held in memory
 constexpr std::int64_t kSpectrumSideMin = 8;  // fewer rows or columns are always of low rank
 constexpr std::size_t kSpectrumValues = 64, kSpectrumShown = 8, kSpectrumAutoCount = 4;
 
@@ -64,6 +66,8 @@ Status measure_spectra(const std::vector<TensorPair>& pairs, const std::vector<s
                        const DiffOptions& options, CheckpointDiff& out) {
   const std::vector<std::size_t> chosen =
       chosen_pairs(pairs, rows, wanted_spectra(options, out), out);
+  const std::size_t threads = options.thread_count > 0 ? options.thread_count : usable_cpu_count();
+  const std::size_t at_once = std::max<std::size_t>(1, std::min(threads, chosen.size()));
   Jobs jobs{"spectrum", chosen.size(), {}, {}};
   jobs.bytes = [&](std::size_t i) { return 2 * out.tensors[rows[chosen[i]]].elements; };
   jobs.run = [&](std::size_t i) -> Status {
@@ -71,6 +75,7 @@ Status measure_spectra(const std::vector<TensorPair>& pairs, const std::vector<s
     TensorDiff& row = out.tensors[rows[chosen[i]]];
     SpectrumOptions spectrum;
     spectrum.count = kSpectrumValues;
+    spectrum.keep_bytes_max = kSpectrumBytesMax / at_once;
     KILTER_ASSIGN(
         const DifferenceSpectrum found,
         difference_spectrum(matrix_of(*pair.input_b, pair.b), matrix_of(*pair.input_a, pair.a),
