@@ -13,6 +13,14 @@
 #include "tensor/kernels/float_values.h"
 
 namespace kilter::ops {
+/// What a step needs besides the tile.
+struct LoadedStep {
+  std::unique_ptr<Delta> delta;
+  std::vector<double> vector;  ///< IA3's, or DoRA's magnitudes
+  std::vector<double> norms;   ///< of what stands before DoRA's magnitudes
+};
+using LoadedSteps = std::vector<LoadedStep>;
+
 namespace {
 
 // A block's values and products stay in the second cache; its columns are a multiple of any
@@ -24,14 +32,6 @@ constexpr std::size_t kNormLanes = 8;
 bool takes_input(const AdapterStep& step) {
   return step.kind == AdapterStep::Kind::kInput || step.kind == AdapterStep::Kind::kReplace;
 }
-
-/// What a step needs besides the tile.
-struct LoadedStep {
-  std::unique_ptr<Delta> delta;
-  std::vector<double> vector;  ///< IA3's, or DoRA's magnitudes
-  std::vector<double> norms;   ///< of what stands before DoRA's magnitudes
-};
-using LoadedSteps = std::vector<LoadedStep>;
 
 struct StepScratch {
   BlockScratch block;
