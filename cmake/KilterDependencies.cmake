@@ -23,12 +23,16 @@ pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 add_library(kilter_zstd ALIAS PkgConfig::ZSTD)
 pkg_check_modules(SNAPPY REQUIRED IMPORTED_TARGET snappy)
 add_library(kilter_snappy ALIAS PkgConfig::SNAPPY)
-# The archive, not the shared library: its exceptions end where they began, in one C++ runtime.
+# The archive in programs: its exceptions end where they began, in the one C++ runtime that is linked
+# in. The shared library in Python's module, which has no runtime of its own, and for which Debian's
+# archive is not compiled.
 find_library(KILTER_YAML_LIBRARY libyaml-cpp.a REQUIRED)
+find_library(KILTER_YAML_SHARED libyaml-cpp.so REQUIRED)
 find_path(KILTER_YAML_INCLUDE yaml-cpp/yaml.h REQUIRED)
 add_library(kilter_yaml INTERFACE IMPORTED)
 target_include_directories(kilter_yaml SYSTEM INTERFACE "${KILTER_YAML_INCLUDE}")
-target_link_libraries(kilter_yaml INTERFACE "${KILTER_YAML_LIBRARY}")
+target_link_libraries(kilter_yaml INTERFACE
+  "$<IF:$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>,${KILTER_YAML_LIBRARY},${KILTER_YAML_SHARED}>")
 
 if(KILTER_TESTS)
   find_package(GTest REQUIRED)

@@ -32,6 +32,7 @@ class ModelMerge {
     KILTER_TRY(find_ratios());
     KILTER_ASSIGN(const BlendRequest request, make_request());
     KILTER_ASSIGN(BlendPlan plan, plan_blend(inputs_, request));
+    if (way_ == MergeWay::kSlerp) plan.passes_before = 1;
     if (!options_.vae.empty()) {
       KILTER_ASSIGN(WeightsInput vae, open_weights(options_.vae, options_.open));
       KILTER_TRY(bake_vae(vae, options_, plan));

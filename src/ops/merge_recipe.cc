@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 
 #include "base/try.h"
 #include "io/file_system.h"
 #include "ops/merge/recipe/output_config.h"
 #include "ops/merge/recipe/output_tokenizer.h"
 #include "ops/merge/recipe/recipe_plan.h"
+#include "ops/weights/blend_kernel.h"
 #include "ops/weights/recipe_verbs.h"
 #include "ops/weights/weights_output.h"
 
@@ -34,7 +36,10 @@ class RecipeMerge {
     const std::size_t pattern = base_model().value_or(0);
     KILTER_ASSIGN(auto texts, tokenizer_texts(recipe_, models_, tokens, pattern));
     texts.merge(output_texts(recipe_, models_, plan, tokens, pattern));
-    if (!options_.dry_run) KILTER_TRY(add_kernels(plan));
+    if (options_.dry_run)
+      add_stand_ins(plan);
+    else
+      KILTER_TRY(add_kernels(plan));
     WeightsReport report;
     report.verb = "merge " + std::string(merge_method_name(recipe_.method));
     report.sources = addresses_;
@@ -45,6 +50,7 @@ class RecipeMerge {
     job.recipe = std::move(recipe);
     job.texts = std::move(texts);
     job.plan = std::move(plan.plan);
+    job.passes_before = merge_passes(recipe_.method);
     KILTER_TRY(write_weights(std::move(job), target, options_, report));
     return report;
   }
@@ -91,6 +97,26 @@ class RecipeMerge {
     for (std::size_t i = 0; i < kernels.size(); ++i)
       plan.plan.outputs[plan.merge_outputs[i]].kernel = std::move(kernels[i]);
     return ok();
+  }
+
+  /// A dry run reads no whole models for thresholds and angles: the mean of the same inputs, which
+  /// is thrown away, says how long it takes to read and compute.
+  static void add_stand_ins(RecipePlan& plan) {
+    for (std::size_t i = 0; i < plan.merges.size(); ++i) {
+      PlanOutput& output = plan.plan.outputs[plan.merge_outputs[i]];
+      BlendRules rules;
+      rules.tensor = output.name;
+      rules.to = output.dtype;
+      rules.allow_too_large = rules.allow_not_finite = true;
+      const double weight = 1.0 / static_cast<double>(output.inputs.size());
+      for (const PlanInput& input : output.inputs) {
+        BlendTerm term;
+        term.dtype = input.source->index().tensors[input.index].dtype;
+        term.weight = weight;
+        rules.terms.push_back(std::move(term));
+      }
+      output.kernel = std::make_shared<BlendKernel>(std::move(rules));
+    }
   }
 
   Result<std::string> record() const {

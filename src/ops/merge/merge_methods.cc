@@ -54,6 +54,23 @@ std::optional<MergeMethod> merge_method_from_name(std::string_view name) {
 
 MergeNeeds merge_needs(MergeMethod method) { return method_row(method).needs; }
 
+unsigned merge_passes(MergeMethod method) {
+  switch (method) {
+    case MergeMethod::kLinear:
+    case MergeMethod::kPassthrough:
+    case MergeMethod::kTaskArithmetic:
+    case MergeMethod::kNearswap:
+    case MergeMethod::kRam:
+      return 0;
+    case MergeMethod::kArceeFusion:
+      return 2;
+    case MergeMethod::kSce:
+      return 3;
+    default:
+      return 1;
+  }
+}
+
 MergeParameters merge_defaults(MergeMethod method) {
   MergeParameters out;
   out.normalize = method == MergeMethod::kLinear || method == MergeMethod::kMultislerp ||

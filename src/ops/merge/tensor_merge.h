@@ -75,6 +75,10 @@ struct MergeParameters {
   double select_topk = 1;
   double ram_r = 0.1, ram_alpha = 0.2, ram_epsilon = 1e-5;
 };
+/// How often the inputs are read, as a rule, before the output can be written.
+/// Source: docs/merge-methods.md, "What is read, and held".
+unsigned merge_passes(MergeMethod method);
+
 /// As the method has them where a recipe is silent. Source: docs/merge-methods.md.
 MergeParameters merge_defaults(MergeMethod method);
 

@@ -49,6 +49,7 @@ Status write_blend(const std::vector<WeightsInput>& inputs, BlendPlan plan, Reci
   job.plan = std::move(plan.plan);
   job.recipe = write_recipe(recipe);
   job.config_dtype = options.dtype;
+  job.passes_before = plan.passes_before;
   return write_weights(std::move(job), target, how, report);
 }
 

@@ -34,6 +34,7 @@ struct BlendRequest {
 struct BlendPlan {
   Plan plan;
   std::vector<WeightsReport::Tensor> tensors;
+  unsigned passes_before = 0;  ///< over the inputs, for coefficients: for a dry run's estimate
 };
 
 /// Names and order are those of the first input. Errors: kInvalidArgument that names every kind of

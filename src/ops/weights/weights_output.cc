@@ -221,7 +221,7 @@ class Writer {
   Status estimate() {
     KILTER_ASSIGN(const PlanEstimate run,
                   estimate_plan(job_.plan, *sink_, engine_options(options_), options_.context));
-    report_.estimate = {run.memory_bytes, run.seconds};
+    report_.estimate = {run.memory_bytes, run.seconds * (1 + job_.passes_before)};
     return ok();
   }
 

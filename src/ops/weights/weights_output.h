@@ -36,6 +36,8 @@ struct WeightsJob {
   bool companions = true;     ///< config, tokenizer, … go along; and a recipe, if there is one
   bool keep_metadata = true;  ///< safetensors' __metadata__ goes along
   std::optional<Belongings> belongings = std::nullopt;
+  /// How often the inputs are read before the plan runs: for a dry run's estimate.
+  unsigned passes_before = 0;
   std::map<std::string, std::string> left_files = {};  ///< companions that stay behind, and why
 };
 
