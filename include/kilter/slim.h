@@ -1,5 +1,4 @@
-// kilter prune, strip, rename, shard: smaller or otherwise arranged weights. Owned by the floor
-// `ops`.
+// kilter prune, strip, rename, shard: smaller weights. Owned by the floor `ops`.
 #pragma once
 
 #include <cstdint>

@@ -395,6 +395,16 @@ def delta_apply(
     """The checkpoint that ``delta`` was made of, again: ``kilter delta apply``. Another base is refused.
 
     ``output`` as for :func:`cast`, without ``allow``.
+
+    >>> import kilter, numpy
+    >>> kilter.save({"w": numpy.ones(3)}, "apply_base.safetensors")
+    >>> kilter.save({"w": numpy.full(3, 2.0)}, "apply_tuned.safetensors")
+    >>> report = kilter.delta_make("apply_base.safetensors", "apply_tuned.safetensors",
+    ...                            "apply_delta.safetensors", force=True)
+    >>> report = kilter.delta_apply("apply_base.safetensors", "apply_delta.safetensors",
+    ...                             "apply_again.safetensors", force=True)
+    >>> kilter.open("apply_again.safetensors")["w"].numpy().tolist()
+    [2.0, 2.0, 2.0]
     """
     return _delta(False, base, delta, target, output, progress)
 

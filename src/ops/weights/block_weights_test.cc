@@ -80,7 +80,7 @@ TEST(BlockWeights, CurvesOfTheWebUis) {
 
 TEST(BlockWeights, WhatDoesNotFitIsNamed) {
   EXPECT_THAT(refusal(numbers(24), 12), HasSubstr("24 numbers; this UNet has 25 blocks"));
-  EXPECT_THAT(refusal(numbers(26), 9), HasSubstr("20 with BASE"));
+  EXPECT_THAT(refusal(numbers(26), 9), HasSubstr("20 numbers with BASE"));
   EXPECT_THAT(refusal("IN12=1", 12), HasSubstr("'IN12'"));
   EXPECT_THAT(refusal("IN09-IN03=1", 12), HasSubstr("'IN09-IN03'"));
   EXPECT_THAT(refusal("BASE=much", 12), HasSubstr("no number"));
