@@ -28,23 +28,19 @@ struct SampleTile {
   std::uint64_t offset_bytes = 0, bytes = 0;
 };
 
-/// Spread evenly over all files, in an order that covers them roughly even if cut short.
-std::vector<SampleTile> choose_tiles(const std::vector<flow::FileMap>& maps, std::uint64_t total) {
-  const std::uint64_t tiles =
-      std::max<std::uint64_t>((total + kSampleTileBytes - 1) / kSampleTileBytes, 1);
-  const std::uint64_t count = std::min(tiles, kSampleTilesMax);
+/// All of a small output; of a large one some, spread evenly, in an order that covers it roughly
+/// evenly if cut short.
+std::vector<SampleTile> choose_tiles(const std::vector<flow::FileMap>& maps) {
+  std::vector<SampleTile> all;
+  for (const flow::FileMap& map : maps)
+    for (std::uint64_t at = 0; at < map.bytes(); at += kSampleTileBytes)
+      all.push_back({&map, at, std::min(kSampleTileBytes, map.bytes() - at)});
+  if (all.size() <= kSampleTilesMax) return all;
   std::vector<SampleTile> out;
-  for (std::uint64_t i = 0; i < count; ++i) {
+  for (std::uint64_t i = 0; i < kSampleTilesMax; ++i) {
     // 37 has no factor with any power of two: every place comes once.
-    const std::uint64_t place = count == kSampleTilesMax ? i * 37 % count : i;
-    std::uint64_t at = tiles * place / count * kSampleTileBytes;
-    for (const flow::FileMap& map : maps) {
-      if (at < map.bytes()) {
-        out.push_back({&map, at, std::min(kSampleTileBytes, map.bytes() - at)});
-        break;
-      }
-      at -= map.bytes();
-    }
+    const std::uint64_t place = i * 37 % kSampleTilesMax;
+    out.push_back(all[all.size() * place / kSampleTilesMax]);
   }
   return out;
 }
@@ -107,7 +103,7 @@ Result<PlanEstimate> estimate_plan(const Plan& plan, Sink& sink, const EngineOpt
   std::vector<flow::FileMap> maps;
   for (const FileLayout& file : layout) maps.emplace_back(file);
   flow::TileFiller filler(plan, memory, false);
-  Sampler sampler(filler, choose_tiles(maps, total_bytes), context);
+  Sampler sampler(filler, choose_tiles(maps), context);
   KILTER_ASSIGN(PlanEstimate out, sampler.run(memory.thread_count));
   out.written_bytes = total_bytes;
   out.memory_bytes = flow::planned_bytes(memory);
