@@ -36,7 +36,8 @@ TEST(Estimate, ReportsWhatSourcesReport) {
   ASSERT_TRUE(files->make_folder("root"));
   test::Random random(6);
   test::Case made = test::make_case(*files, "root", random);
-  for (const auto& entry : *files->list("root"))
+  const auto entries = files->list("root");
+  for (const auto& entry : *entries)
     if (entry.stat.kind == io::FileKind::kFile) {
       ASSERT_TRUE(files->remove("root/" + entry.name));
     }
