@@ -30,7 +30,7 @@ std::optional<BaseWindow> BaseWindow::between(const TensorInfo& result, const Te
   if (result.dtype == base.dtype) return out;
   if (base.dtype != DType::kF32 || !casts_from_f32(result.dtype)) return std::nullopt;
   out.same_dtype_ = false;
-  out.factor_ = 32 / dtype_row(result.dtype).bits;
+  out.factor_ = 32U / dtype_row(result.dtype).bits;
   return out;
 }
 
