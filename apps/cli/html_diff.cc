@@ -3,7 +3,6 @@
 #include <fmt/ranges.h>
 
 #include <cmath>
-#include <map>
 #include <vector>
 
 #include "base/text.h"
@@ -11,7 +10,6 @@
 #include "cli/html_heat.h"
 #include "cli/html_page.h"
 #include "cli/html_reports.h"
-#include "model/layer_part.h"
 
 namespace kilter::cli {
 namespace {
@@ -40,25 +38,12 @@ struct DiffCell {
         format_count(elements), relative(), largest,
         not_finite > 0 ? fmt::format(", {} not finite", format_count(not_finite)) : "");
   }
+  HeatMap::Cell shown() const { return {relative(), tooltip(), not_finite > 0}; }
 };
 
 std::string diff_heat(const CheckpointDiff& diff) {
-  std::vector<std::pair<std::string, std::string>> order;
-  std::map<std::pair<std::string, std::string>, DiffCell> cells;
-  for (const TensorDiff& row : diff.tensors) {
-    if (!was_compared(row.change)) continue;
-    const model::LayerPart place = model::layer_part(row.name);
-    const std::pair key(place.layer, std::string(place.part));
-    if (!cells.contains(key)) order.push_back(key);
-    cells[key].add(row);
-  }
-  HeatMap map;
-  for (const auto& key : order) {
-    const DiffCell& cell = cells[key];
-    map.add(key.first.empty() ? "outside of layers" : key.first, key.second,
-            {cell.relative(), cell.tooltip(), cell.not_finite > 0});
-  }
-  return map.html();
+  return layer_heat<DiffCell>(diff.tensors,
+                              [](const auto& tensor) { return was_compared(tensor.change); });
 }
 
 std::string kind_cell(const TensorDiff& row, bool of_a) {

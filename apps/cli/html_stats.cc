@@ -3,7 +3,6 @@
 #include <fmt/ranges.h>
 
 #include <cmath>
-#include <map>
 #include <vector>
 
 #include "base/text.h"
@@ -11,7 +10,6 @@
 #include "cli/html_page.h"
 #include "cli/html_reports.h"
 #include "cli/stats_text.h"
-#include "model/layer_part.h"
 
 namespace kilter::cli {
 namespace {
@@ -47,25 +45,12 @@ struct StatsCell {
         min, max, kurtosis, format_count(zero),
         broken > 0 ? fmt::format(", {} NaN or infinite", format_count(broken)) : "");
   }
+  HeatMap::Cell shown() const { return {rms(), tooltip(), broken > 0}; }
 };
 
 std::string stats_heat(const CheckpointStats& stats) {
-  std::vector<std::pair<std::string, std::string>> order;
-  std::map<std::pair<std::string, std::string>, StatsCell> cells;
-  for (const TensorStats& row : stats.tensors) {
-    if (!row.has_numbers) continue;
-    const model::LayerPart place = model::layer_part(row.name);
-    const std::pair key(place.layer, std::string(place.part));
-    if (!cells.contains(key)) order.push_back(key);
-    cells[key].add(row);
-  }
-  HeatMap map;
-  for (const auto& key : order) {
-    const StatsCell& cell = cells[key];
-    map.add(key.first.empty() ? "outside of layers" : key.first, key.second,
-            {cell.rms(), cell.tooltip(), cell.broken > 0});
-  }
-  return map.html();
+  return layer_heat<StatsCell>(stats.tensors,
+                               [](const auto& tensor) { return tensor.has_numbers; });
 }
 
 std::string stats_row(const TensorStats& row) {
